@@ -1,0 +1,1 @@
+//! How a long text becomes parts that a channel can send.

@@ -1,0 +1,70 @@
+//! What a store can fail with.
+
+use std::path::PathBuf;
+
+/// Why a store did not answer or did not commit. Nothing of a failed commit is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else holds the lease now; what this holder knew is out of date.
+    #[error("the lease on {what} was lost to another holder")]
+    Fenced {
+        /// What the lease is on.
+        what: String,
+    },
+    /// The file was written by a newer program.
+    #[error("the store at {} has schema version {found}, this program knows up to {known}", path.display())]
+    Newer {
+        /// Where.
+        path: PathBuf,
+        /// The version in the file.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The place cannot be written.
+    #[error("the store at {} cannot be written", path.display())]
+    ReadOnly {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What is stored does not read as it should.
+    #[error("the store holds a broken {what}")]
+    Corrupt {
+        /// Which kind of record.
+        what: String,
+        /// How it is broken.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A change names a session or row that does not exist, which is our own mistake.
+    #[error("a change names {what}, which does not exist")]
+    Missing {
+        /// What.
+        what: String,
+    },
+    /// The store is closed or its engine failed.
+    #[error("the store failed")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// One thing that a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Newer { .. } => {
+                Some("use the newer rusty-claw that wrote it, or another state folder".into())
+            }
+            Self::ReadOnly { path, .. } => {
+                Some(format!("make {} writable for this user, or move it with RUSTY_CLAW_HOME", path.display()))
+            }
+            Self::Corrupt { .. } => Some("run `rusty-claw doctor`".into()),
+            Self::Fenced { .. } | Self::Missing { .. } | Self::Engine(_) | Self::Closed => None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How an event changes a session: the one fold that every store applies.
+
+use claw_domain::{EntryBody, EventBody, EventHeader, Session, Settings, Usage};
+
+/// The session after an event, given the session before it. `None` means that there is no session.
+///
+/// Events of other kinds leave it as it was. An event for a session that does not exist is `None`
+/// still, except for the one that opens it.
+pub fn fold_session(before: Option<Session>, header: &EventHeader, body: &EventBody) -> Option<Session> {
+    if let EventBody::SessionOpened { id, agent, chat, .. } = body {
+        let key = header.session.clone()?;
+        let (settings, last_target) =
+            before.map_or((Settings::default(), None), |session| (session.settings, session.last_target));
+        return Some(Session {
+            key,
+            id: *id,
+            agent: agent.clone(),
+            kind: *chat,
+            created_at: header.at,
+            updated_at: header.at,
+            head: None,
+            tokens_sum: 0,
+            context_start: None,
+            usage: Usage::default(),
+            cost: 0.0,
+            prompt_tokens: 0,
+            model: None,
+            last_target,
+            aborted_last_run: false,
+            settings,
+        });
+    }
+    let mut session = before?;
+    match body {
+        EventBody::SessionOpened { .. } => unreachable!("returned above"),
+        EventBody::SessionSet { settings } => session.settings = settings.clone(),
+        EventBody::SessionDeleted => return None,
+        EventBody::SessionSeen { target } => session.last_target = Some(target.clone()),
+        EventBody::EntryAdded(entry) if entry.session == session.id => {
+            session.head = Some(entry.id);
+            session.tokens_sum = entry.tokens_sum;
+            if let EntryBody::Compaction { .. } = entry.body {
+                session.context_start = None;
+            }
+        }
+        EventBody::ContextTrimmed { start, .. } => session.context_start = Some(*start),
+        EventBody::Used(record) => {
+            session.usage.add(&record.usage);
+            session.cost += record.cost.unwrap_or(0.0);
+            session.prompt_tokens = record.usage.prompt();
+            session.model = Some(record.model.clone());
+        }
+        EventBody::RunFinished { ending, .. } => {
+            session.aborted_last_run = matches!(ending, claw_domain::Ending::Stopped { .. });
+        }
+        EventBody::EntryAdded(_)
+        | EventBody::PrefixEpoch { .. }
+        | EventBody::RunStarted { .. }
+        | EventBody::AnswerFailed { .. }
+        | EventBody::ToolStarted { .. }
+        | EventBody::StopAsked { .. }
+        | EventBody::GrantGiven { .. }
+        | EventBody::DevicePaired { .. }
+        | EventBody::DeviceRemoved { .. } => return Some(session),
+    }
+    session.updated_at = session.updated_at.max(header.at);
+    Some(session)
+}

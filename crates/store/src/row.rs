@@ -1,0 +1,197 @@
+//! The rows that act: inbox, outbox, leases, pairings. They never travel to another store.
+
+use claw_domain::{
+    AccountId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Outbound, OutboxId, PeerId, RunId,
+    SessionKey, Timestamp, TraceId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One accepted inbound event and how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxRow {
+    /// Its identity; ascending with acceptance.
+    pub id: InboxId,
+    /// Joins all that it causes.
+    pub trace: TraceId,
+    /// What came in. `(channel, account, external id)` is unique.
+    pub inbound: Inbound,
+    /// The run that answers it, if one does.
+    pub run: RunId,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// How far it has come.
+    pub state: InboxState,
+    /// The holder of the row.
+    pub fence: Fence,
+}
+
+/// How far an inbound event has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum InboxState {
+    /// Accepted, nothing decided.
+    Received,
+    /// Admitted and waiting for, or in, its turn.
+    Admitted {
+        /// Which rule let it in.
+        rule: String,
+        /// Where it was routed.
+        session: SessionKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing more will be done.
+    Closed {
+        /// Why: `replied`, `stopped`, `failed`, `refused`, `command`, `replaced`, `ignored`.
+        outcome: String,
+        /// The rule or error behind it, for people.
+        detail: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl InboxState {
+    /// The word in the store's own column.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Admitted { .. } => "admitted",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// One part of a reply and how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboxRow {
+    /// Its identity.
+    pub id: OutboxId,
+    /// Joins it with what caused it.
+    pub trace: TraceId,
+    /// What to do. Rows of one target are carried out in the order of `(order, part)`.
+    pub outbound: Outbound,
+    /// The place among the target's messages; the store assigns it at commit, ascending.
+    pub order: u64,
+    /// The part of a split message, from 0.
+    pub part: u32,
+    /// Not to be tried earlier.
+    pub not_before: Timestamp,
+    /// Not to be sent later.
+    pub expires_at: Timestamp,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// The holder of the row.
+    pub fence: Fence,
+}
+
+/// How far a part of a reply has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum DeliveryState {
+    /// Waiting for its first or next try.
+    Pending {
+        /// Tries so far.
+        attempts: u32,
+        /// What the last try failed with.
+        error: Option<String>,
+    },
+    /// The platform took it.
+    Sent {
+        /// The platform's id of it, when it gave one.
+        external_id: Option<ExternalId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Given up.
+    Dead {
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl DeliveryState {
+    /// The word in the store's own column.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Sent { .. } => "sent",
+            Self::Dead { .. } => "dead",
+        }
+    }
+}
+
+/// Proof of holding a lease: commits that carry an older one are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    /// The holder.
+    pub owner: NodeId,
+    /// Grows with every change of holder.
+    pub epoch: u64,
+}
+
+/// What can be held by one gateway at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lease {
+    /// A whole store, by the one gateway on it.
+    Gateway,
+    /// A session's lane.
+    Lane(SessionKey),
+    /// A channel account.
+    Account(ChannelId, AccountId),
+}
+
+impl Lease {
+    /// The lease's name in the store.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Gateway => "gateway".into(),
+            Self::Lane(key) => format!("lane:{key}"),
+            Self::Account(channel, account) => format!("account:{channel}:{account}"),
+        }
+    }
+}
+
+/// A stranger's wish to speak to us, waiting for the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairingRequest {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Our account there.
+    pub account: AccountId,
+    /// Who asks.
+    pub peer: PeerId,
+    /// The name for people.
+    pub name: Option<String>,
+    /// What the owner types: 8 characters.
+    pub code: String,
+    /// When it was asked.
+    pub created_at: Timestamp,
+    /// When the code stops working.
+    pub expires_at: Timestamp,
+}
+
+/// A sender who may speak to us in direct messages. Says nothing about groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Our account there.
+    pub account: AccountId,
+    /// Who.
+    pub peer: PeerId,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A paired device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// All that is known of it, in OpenClaw's words. Holds no token.
+    pub record: Value,
+}

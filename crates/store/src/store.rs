@@ -1,0 +1,148 @@
+//! The trait: reads are questions of the domain, every write is a commit.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use claw_domain::{
+    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId, NodeId, PeerId, RunId,
+    Seq, Session, SessionId, SessionKey, Timestamp, Usage,
+};
+
+use crate::{Change, Device, Error, Fence, Grant, InboxRow, Lease, OutboxRow, PairingRequest};
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The newest event of this store after the commit.
+    pub seq: Seq,
+    /// For each [`Change::Receive`] in order: whether the row is new.
+    pub received: Vec<bool>,
+    /// For each [`Change::Replace`] in order: whether the row was still waiting.
+    pub replaced: Vec<bool>,
+    /// For each [`Change::Enqueue`] in order: the order that the row was given.
+    pub orders: Vec<u64>,
+}
+
+/// Which sessions a list holds. The default is all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionFilter {
+    /// Only this agent's.
+    pub agent: Option<claw_domain::AgentId>,
+    /// Only those that changed since.
+    pub updated_since: Option<Timestamp>,
+    /// Only the newest so many.
+    pub limit: Option<usize>,
+}
+
+/// Sums over the whole store.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Totals {
+    /// Events in the log.
+    pub events: u64,
+    /// Inbox rows that are not closed.
+    pub inbox_open: u64,
+    /// Outbox rows that wait.
+    pub outbox_pending: u64,
+    /// Outbox rows that were given up.
+    pub outbox_dead: u64,
+    /// Tokens of all model calls.
+    pub usage: Usage,
+}
+
+/// Keeps everything that must survive.
+///
+/// What a commit has acknowledged is on disk (memory stores excepted) and is seen by every later
+/// read. All methods are cancel-safe; a commit whose future is dropped may still be carried out.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Carries out all changes or none.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when `fence` is not the newest of its lease, and then nothing was done.
+    async fn commit(&self, fence: &Fence, changes: Vec<Change>) -> Result<Committed, Error>;
+
+    /// Takes a lease until `until` when it is free, expired, or this owner's already.
+    ///
+    /// `None` when somebody else holds it. A new holder gets a higher epoch; renewing keeps it.
+    async fn claim(
+        &self,
+        lease: &Lease,
+        owner: NodeId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Fence>, Error>;
+
+    /// Gives every open inbox and pending outbox row to the holder of `fence`.
+    async fn adopt(&self, fence: &Fence) -> Result<(), Error>;
+
+    /// The session under a key.
+    async fn session(&self, key: &SessionKey) -> Result<Option<Session>, Error>;
+
+    /// Sessions, the newest first.
+    async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, Error>;
+
+    /// The newest entries on the path from `head` to the root that together take at most
+    /// `tokens_max`, oldest first; at least one entry when there is any. Stops at `start` or at
+    /// the newest compaction entry on the path: then the compaction entry comes first and the
+    /// entries from its `first_kept` on follow it. Reads no more than it returns.
+    async fn context(
+        &self,
+        session: SessionId,
+        head: EntryId,
+        start: Option<EntryId>,
+        tokens_max: u64,
+    ) -> Result<Vec<Arc<Entry>>, Error>;
+
+    /// The newest `limit` entries on the path from `head` to the root, oldest first.
+    async fn history(&self, session: SessionId, head: EntryId, limit: usize) -> Result<Vec<Arc<Entry>>, Error>;
+
+    /// All events of a run, in commit order.
+    async fn run_events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
+
+    /// Events after `after`, in commit order, at most `limit`.
+    async fn events(&self, after: Seq, limit: usize) -> Result<Vec<Event>, Error>;
+
+    /// The newest event id that this node wrote, to go on from.
+    async fn last_event_id(&self, node: NodeId) -> Result<Option<EventId>, Error>;
+
+    /// Inbox rows that are not closed, in the order of acceptance, after `after`, at most `limit`.
+    async fn open_inbox(&self, after: Option<InboxId>, limit: usize) -> Result<Vec<InboxRow>, Error>;
+
+    /// The inbox row of an external id.
+    async fn inbox_row(
+        &self,
+        channel: &ChannelId,
+        account: &AccountId,
+        external: &ExternalId,
+    ) -> Result<Option<InboxRow>, Error>;
+
+    /// Outbox rows that wait, ordered by target and order, at most `limit`.
+    async fn pending_outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, Error>;
+
+    /// Outbox rows of one trace in order, whatever their state.
+    async fn outbox_of(&self, trace: claw_domain::TraceId) -> Result<Vec<OutboxRow>, Error>;
+
+    /// Pairing requests, expired ones included, oldest first.
+    async fn pairings(&self, channel: Option<&ChannelId>) -> Result<Vec<PairingRequest>, Error>;
+
+    /// Everybody who was let in on a channel account.
+    async fn grants(&self, channel: &ChannelId, account: &AccountId) -> Result<Vec<Grant>, Error>;
+
+    /// Whether this sender was let in.
+    async fn granted(&self, channel: &ChannelId, account: &AccountId, peer: &PeerId) -> Result<bool, Error>;
+
+    /// A paired device.
+    async fn device(&self, id: &DeviceId) -> Result<Option<Device>, Error>;
+
+    /// All paired devices.
+    async fn devices(&self) -> Result<Vec<Device>, Error>;
+
+    /// Sums over the whole store.
+    async fn totals(&self) -> Result<Totals, Error>;
+
+    /// Whether a commit could be made now: writes and takes back a probe.
+    async fn writable(&self) -> Result<(), Error>;
+
+    /// Waits for commits under way, then closes. Later calls fail with [`Error::Closed`].
+    async fn close(&self) -> Result<(), Error>;
+}
