@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{
     AccountId, AgentId, ChannelId, ChatKind, DeviceId, Ending, Entry, EntryId, EventId, InboxId,
-    ModelRef, PeerId, RunId, Seq, SessionId, SessionKey, Settings, Target, Timestamp, ToolCallId, TraceId,
+    ModelRef, PeerId, RunId, Seq, SessionId, SessionKey, Settings, StopCause, Target, Timestamp,
+    ToolCallId, TraceId,
 };
 
 /// One committed event.
@@ -73,11 +74,16 @@ pub enum EventBody {
         /// How many entries were left out.
         dropped: u64,
     },
-    /// The prompt's prefix changed, so the provider's cache begins anew.
+    /// The prompt's prefix changed, so the provider's cache begins anew. Prompts use this text until
+    /// the next epoch, whatever happens to the files that it was made from.
     PrefixEpoch {
-        /// Digest of the new prefix.
-        digest: String,
-        /// What changed: `first`, `reset`, `compaction`, `model`, `tools`, `workspace`.
+        /// The model that it is for.
+        model: ModelRef,
+        /// The system prompt.
+        system: Arc<str>,
+        /// Digest of the tools' names and schemas.
+        tools: String,
+        /// What began it: `first`, `reset`, `compaction`, `model`, `tools`.
         why: String,
     },
     /// A run began; its inputs follow under the same run id.
@@ -103,12 +109,14 @@ pub enum EventBody {
         /// The call.
         call: ToolCallId,
     },
-    /// Somebody asked the run to stop.
+    /// Somebody asked the run to stop, or its time was up.
     StopAsked {
         /// The run.
         run: RunId,
-        /// Who: `rpc`, `stop`, `timeout`, `limit`.
-        why: String,
+        /// Who or what.
+        cause: StopCause,
+        /// What the model had said of an answer that will not be whole.
+        said: String,
     },
     /// The run is over.
     RunFinished {

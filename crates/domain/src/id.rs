@@ -98,7 +98,9 @@ uuid_id! {
 }
 
 /// The order in which this store committed. The only cursor; never compared between stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
+)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -176,7 +178,10 @@ mod tests {
     fn an_event_id_survives_its_text_and_keeps_its_parts() {
         let id = EventId::new(1_795_252_614_896, 513, NodeId(u64::MAX));
         assert_eq!(id.to_string().parse::<EventId>().unwrap(), id);
-        assert_eq!((id.millis(), id.counter(), id.node()), (1_795_252_614_896, 513, NodeId(u64::MAX)));
+        assert_eq!(
+            (id.millis(), id.counter(), id.node()),
+            (1_795_252_614_896, 513, NodeId(u64::MAX))
+        );
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ChannelId, ChatId, ExternalId, PeerId, RunId, SessionKey, ThreadId, Timestamp};
+use crate::{
+    AccountId, ChannelId, ChatId, ExternalId, PeerId, RunId, SessionKey, ThreadId, Timestamp,
+};
 
 /// One thing that somebody did, before anybody decided whether they may.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -36,5 +36,5 @@ pub use message::{AssistantMessage, Block, Entry, EntryBody, StopReason, ToolRes
 pub use model::{Cost, ModelInfo, ModelRef, ModelRefError};
 pub use outbound::{Action, Outbound, Target};
 pub use secret::Secret;
-pub use session::{Settings, Session};
+pub use session::{Session, Settings};
 pub use signal::{Ending, Signal, SignalKind, StopCause};

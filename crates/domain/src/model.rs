@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn each_kind_of_token_has_its_price() {
         let cost = Cost { input: 3.0, output: 15.0, cache_read: 0.3, cache_write: 3.75 };
-        let usage = Usage { input: 1_000_000, output: 2_000_000, cache_read: 0, cache_write: 4_000_000 };
+        let usage =
+            Usage { input: 1_000_000, output: 2_000_000, cache_read: 0, cache_write: 4_000_000 };
         assert_eq!(cost.of(&usage), 48.0);
     }
 }

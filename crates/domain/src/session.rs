@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, ChatKind, EntryId, ModelRef, SessionId, SessionKey, Target, Timestamp, Usage};
+use crate::{
+    AgentId, ChatKind, EntryId, EventId, ModelRef, SessionId, SessionKey, Target, Timestamp, Usage,
+};
 
 /// A session: the fold of all events under its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,10 @@ pub struct Session {
     pub tokens_sum: u64,
     /// Prompts begin here after an overfull window was cut; `None` is the root.
     pub context_start: Option<EntryId>,
+    /// The event that holds the prompt prefix of this epoch; `None` begins a new one.
+    pub prefix: Option<EventId>,
+    /// How often this life was compacted.
+    pub compactions: u64,
     /// What this life's model calls took in all.
     pub usage: Usage,
     /// Their price where the models' costs are configured. Unit: US dollars.

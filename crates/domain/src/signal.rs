@@ -31,6 +31,8 @@ pub enum SignalKind {
     Text(Arc<str>),
     /// The thought grew.
     Thinking(Arc<str>),
+    /// The model is asked again: text since the last tool call, or the start, is void.
+    Restarted,
     /// A tool call began.
     ToolStarted {
         /// Which call.

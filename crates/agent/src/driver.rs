@@ -1,0 +1,708 @@
+//! How a turn is carried out: the machine says what it wants, this does it and has no opinions.
+//!
+//! What happened is kept in `pending` and committed before the next effect: before the model is
+//! asked, before a tool runs, and with the end of the turn. A process that dies in between goes on
+//! from the last commit.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use claw_delivery::{Begin, Error, Job, StatusCard, Stop, Turns};
+use claw_domain::{
+    AgentId, AssistantMessage, Block, Ending, Entry, EntryBody, EntryId, EventBody, EventId,
+    Origin, Session, SessionId, SignalKind, StopCause, StopReason, Timestamp, ToolResult,
+    UsageRecord, UserMessage,
+};
+use claw_guard::{Run, may_run};
+use claw_provider::{ErrorKind, Prefix, Progress, Request};
+use claw_store::Change;
+use claw_tool::{Output, Plan, PlanContext, RunContext, Tool};
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::{
+    agents::{AgentSpec, Agents, Resolved},
+    context::{self, estimate},
+    envelope,
+    prompt::system_prompt,
+    turn::{Input, ToolCall, Turn, Want},
+};
+
+/// Room that is left for the answer when a prompt is fitted into a window, at most.
+const ANSWER_ROOM_MAX: u64 = 16_000;
+
+/// How often a commit is tried again before the turn is put back into its lane: with waits from
+/// 1 s to 30 s, some quarter of an hour. What a model said is paid for and not thrown away sooner.
+const COMMIT_TRIES_MAX: u32 = 32;
+
+#[async_trait]
+impl Turns for Agents {
+    async fn run(&self, job: &Job, stop: &Stop) -> Result<Ending, Error> {
+        let span =
+            info_span!("turn", session = %job.session, run = %job.row.run, agent = %job.agent);
+        async {
+            let mut driver = Driver::begin(self, job, stop).await?;
+            self.tell(&job.row.run, &job.session, SignalKind::Started);
+            let ending = driver.drive().await?;
+            info!(ending = ending_word(&ending), "turn ended");
+            self.tell(&job.row.run, &job.session, SignalKind::Finished(ending.clone()));
+            Ok(ending)
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn note(&self, job: &Job, answer: AssistantMessage) -> Result<(), Error> {
+        let session = self.store.session(&job.session).await?;
+        let mut log = Log::new(self, job, session);
+        if log.session.is_none() {
+            log.open("first");
+        }
+        let text = answer.text();
+        let tokens = estimate(text.len());
+        log.entry(tokens, EntryBody::Assistant(answer));
+        job.finish(&Ending::Replied { text }, log.take()).await
+    }
+
+    fn status(&self, agent: &AgentId, session: Option<&Session>) -> StatusCard {
+        let spec = self.spec(agent);
+        let model = self.model_of(&spec, session);
+        let resolved = self.models().resolve(&model);
+        let window = resolved.as_ref().map_or(0, |resolved| window_of(&spec, resolved));
+        let thinking = resolved
+            .as_ref()
+            .map_or("off", |resolved| self.thinking_of(&spec, session, &resolved.info).as_str());
+        let usage = session.map(|session| session.usage).unwrap_or_default();
+        StatusCard {
+            version: self.version.into(),
+            model: model.to_string(),
+            auth: resolved.map_or("not configured", |resolved| resolved.auth).into(),
+            tokens: (usage.prompt(), usage.output),
+            context: (session.map_or(0, |session| session.prompt_tokens), window),
+            compactions: session.map_or(0, |session| session.compactions),
+            thinking: thinking.into(),
+            updated: session.map_or_else(
+                || "never".into(),
+                |session| ago(session.updated_at, self.scribe.now()),
+            ),
+            cost: session
+                .filter(|session| session.cost > 0.0)
+                .map(|session| format!("${:.4}", session.cost)),
+        }
+    }
+}
+
+fn ending_word(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Replied { .. } => "replied",
+        Ending::Stopped { .. } => "stopped",
+        Ending::Failed { .. } => "failed",
+    }
+}
+
+/// `just now`, `5m ago`, `3h ago`, `2d ago`.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    match now.duration_since(then).as_secs() / 60 {
+        ..=0 => "just now".into(),
+        minutes @ 1..60 => format!("{minutes}m ago"),
+        minutes @ 60..1440 => format!("{}h ago", minutes / 60),
+        minutes => format!("{}d ago", minutes / 1440),
+    }
+}
+
+/// The largest prompt and answer together. Unit: tokens.
+fn window_of(agent: &AgentSpec, resolved: &Resolved) -> u64 {
+    agent
+        .context_tokens
+        .map_or(resolved.info.context_window, |max| max.min(resolved.info.context_window))
+}
+
+/// What happened and is not committed yet, and the session as it will be then.
+struct Log<'a> {
+    agents: &'a Agents,
+    job: &'a Job,
+    session: Option<Session>,
+    cause: Option<EventId>,
+    pending: Vec<Change>,
+}
+
+impl<'a> Log<'a> {
+    fn new(agents: &'a Agents, job: &'a Job, session: Option<Session>) -> Self {
+        Self { agents, job, session, cause: None, pending: Vec::new() }
+    }
+
+    /// Notes an event; the next one is caused by it.
+    fn event(&mut self, body: EventBody) -> EventId {
+        let job = self.job;
+        let (id, change) =
+            self.agents.scribe.write(job.row.trace, self.cause, Some(&job.session), body);
+        if let Change::Log(event) = &change {
+            self.session =
+                claw_store::fold_session(self.session.take(), &event.header, &event.body);
+        }
+        self.cause = Some(id);
+        self.pending.push(change);
+        id
+    }
+
+    fn open(&mut self, why: &str) {
+        self.event(EventBody::SessionOpened {
+            id: SessionId::generate(),
+            agent: self.job.agent.clone(),
+            chat: self.job.chat,
+            why: why.into(),
+        });
+    }
+
+    /// Notes a transcript entry at the head.
+    fn entry(&mut self, tokens: u64, body: EntryBody) -> Arc<Entry> {
+        let session = self.session.as_ref().expect("the session is opened before its first entry");
+        let entry = Entry {
+            id: EntryId::generate(),
+            session: session.id,
+            parent: session.head,
+            at: self.agents.scribe.now(),
+            run: Some(self.job.row.run.clone()),
+            tokens,
+            tokens_sum: session.tokens_sum + tokens,
+            body,
+        };
+        self.event(EventBody::EntryAdded(entry.clone()));
+        Arc::new(entry)
+    }
+
+    fn take(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.pending)
+    }
+}
+
+/// A turn under way.
+struct Driver<'a> {
+    log: Log<'a>,
+    stop: &'a Stop,
+    agent: Arc<AgentSpec>,
+    resolved: Option<Resolved>,
+    prefix: Option<Arc<Prefix>>,
+    turn: Turn,
+    entries: Vec<Arc<Entry>>,
+    left_out: bool,
+    notice: Option<&'static str>,
+    planned: Option<(Arc<dyn Tool>, Plan)>,
+    deadline: Instant,
+    stop_noted: bool,
+}
+
+const TRIMMED: &str = "🧹 This conversation no longer fits the model's window, so its older half is left out from here on. /new begins a new one.";
+
+impl<'a> Driver<'a> {
+    /// Begins a turn, or takes up one that the log knows: then the machine is replayed.
+    async fn begin(agents: &'a Agents, job: &'a Job, stop: &'a Stop) -> Result<Self, Error> {
+        let agent = agents.spec(&job.agent);
+        let session = agents.store.session(&job.session).await?;
+        let recorded =
+            if job.resume { agents.store.run_events(&job.row.run).await? } else { Vec::new() };
+        let begun = recorded.iter().any(|event| matches!(event.body, EventBody::RunStarted { .. }));
+        let mut driver = Self {
+            log: Log::new(agents, job, session),
+            stop,
+            turn: Turn::new(agent.limits.tokens_max),
+            deadline: Instant::now() + wall_of(&agent, job),
+            agent,
+            resolved: None,
+            prefix: None,
+            entries: Vec::new(),
+            left_out: false,
+            notice: None,
+            planned: None,
+            stop_noted: false,
+        };
+        if begun {
+            info!(events = recorded.len(), "going on with a turn that was left");
+            driver.log.cause = recorded.last().map(|event| event.header.id);
+            for input in recorded.iter().filter_map(Turn::input) {
+                driver.turn.handle(input);
+            }
+            driver.turn.handle(Input::Resumed);
+            driver.choose_model();
+        } else {
+            driver.start();
+        }
+        driver.choose_prefix().await?;
+        driver.read_context().await?;
+        if !begun {
+            driver.hear();
+        }
+        Ok(driver)
+    }
+
+    /// Opens the session where there is none, and notes that the run begins.
+    fn start(&mut self) {
+        let job = self.log.job;
+        match (job.begin, &self.log.session) {
+            (_, None) => self.log.open("first"),
+            (Begin::Anew(why), Some(_)) => self.log.open(why),
+            (Begin::GoOn, Some(_)) => {}
+        }
+        if let Some(target) = job.target()
+            && self
+                .log
+                .session
+                .as_ref()
+                .is_none_or(|session| session.last_target.as_ref() != Some(&target))
+        {
+            self.log.event(EventBody::SessionSeen { target });
+        }
+        self.log.event(EventBody::RunStarted { run: job.row.run.clone(), inbox: job.row.id });
+        self.log.pending.push(job.admitted());
+        self.choose_model();
+    }
+
+    /// Notes what was said to the model.
+    fn hear(&mut self) {
+        let job = self.log.job;
+        let inbound = &job.row.inbound;
+        let mut text = envelope::wrap(
+            inbound,
+            job.words.as_deref(),
+            self.log.agents.scribe.now(),
+            &self.agent.zone,
+        );
+        if let Origin::Operator(operator) = &inbound.origin
+            && let Some(extra) = &operator.extra_system_prompt
+        {
+            text = format!("[For this run only: {extra}]\n\n{text}");
+        }
+        let said = job.words.as_deref().map(Into::into);
+        let tokens = estimate(text.len());
+        let message = UserMessage { content: vec![Block::Text { text }], said };
+        let entry = self.log.entry(tokens, EntryBody::User(message));
+        self.entries.push(entry);
+    }
+
+    fn choose_model(&mut self) {
+        let agents = self.log.agents;
+        let model = agents.model_of(&self.agent, self.log.session.as_ref());
+        self.resolved = agents.models().resolve(&model);
+    }
+
+    /// Takes the epoch's prefix as the log has it, or begins a new epoch.
+    async fn choose_prefix(&mut self) -> Result<(), Error> {
+        let agents = self.log.agents;
+        let Some(resolved) = &self.resolved else { return Ok(()) };
+        let tools = agents.offered(&self.agent);
+        let digest = tools_digest(&tools);
+        let epoch = self.log.session.as_ref().and_then(|session| session.prefix);
+        let mut why = match (self.log.job.begin, epoch) {
+            (Begin::Anew(_), _) => "reset",
+            (Begin::GoOn, _) => "first",
+        };
+        if let Some(epoch) = epoch {
+            if let Some(prefix) = agents.kept_prefix(epoch)
+                && prefix.model() == &resolved.info
+                && prefix.tools() == tools
+            {
+                self.prefix = Some(prefix);
+                return Ok(());
+            }
+            let event = agents.store.event(epoch).await?;
+            if let Some(EventBody::PrefixEpoch { model, system, tools: had, .. }) =
+                event.map(|event| event.body)
+            {
+                if model == resolved.info.reference && had == digest {
+                    let prefix = Arc::new(Prefix::new(resolved.info.clone(), system, tools));
+                    agents.keep_prefix(epoch, &prefix);
+                    self.prefix = Some(prefix);
+                    return Ok(());
+                }
+                why = if model == resolved.info.reference { "tools" } else { "model" };
+            }
+        }
+        let thinking = agents.thinking_of(&self.agent, self.log.session.as_ref(), &resolved.info);
+        let (spec, offered) = (Arc::clone(&self.agent), tools.clone());
+        let system: Arc<str> =
+            tokio::task::spawn_blocking(move || system_prompt(&spec, &offered, thinking.as_str()))
+                .await
+                .map_or_else(|_panicked| Arc::from(""), Arc::from);
+        let prefix = Arc::new(Prefix::new(resolved.info.clone(), Arc::clone(&system), tools));
+        let model = resolved.info.reference.clone();
+        let epoch = self.log.event(EventBody::PrefixEpoch {
+            model,
+            system,
+            tools: digest,
+            why: why.into(),
+        });
+        agents.keep_prefix(epoch, &prefix);
+        self.prefix = Some(prefix);
+        Ok(())
+    }
+
+    /// Reads what the prompt holds of the transcript so far, and cuts it when it is overfull.
+    async fn read_context(&mut self) -> Result<(), Error> {
+        let Some(session) = self.log.session.clone() else { return Ok(()) };
+        let Some(head) = session.head else { return Ok(()) };
+        let room = self.room();
+        let store = &self.log.agents.store;
+        self.entries = store.context(session.id, head, session.context_start, room).await?;
+        self.left_out = session.context_start.is_some();
+        let whole = self.entries.first().is_none_or(|first| {
+            first.parent.is_none()
+                || Some(first.id) == session.context_start
+                || matches!(first.body, EntryBody::Compaction { .. })
+        });
+        self.fit(whole, room);
+        Ok(())
+    }
+
+    /// Tokens that the conversation may take beside the prefix and the answer.
+    fn room(&self) -> u64 {
+        let (Some(resolved), Some(prefix)) = (&self.resolved, &self.prefix) else {
+            return u64::MAX;
+        };
+        let window = window_of(&self.agent, resolved);
+        let tools: usize = prefix
+            .tools()
+            .iter()
+            .map(|tool| tool.description.len() + tool.parameters.to_string().len())
+            .sum();
+        let answer = resolved.info.output_max.min(ANSWER_ROOM_MAX).min(window / 4);
+        window.saturating_sub(estimate(prefix.system().len() + tools) + answer)
+    }
+
+    fn fit(&mut self, whole: bool, room: u64) {
+        let window = context::window(std::mem::take(&mut self.entries), whole, room);
+        self.entries = window.entries;
+        if let Some((start, dropped)) = window.trimmed {
+            info!(dropped, "the conversation is cut to half of the model's window");
+            self.log.event(EventBody::ContextTrimmed { start, dropped });
+            self.left_out = true;
+            self.notice = Some(TRIMMED);
+        }
+    }
+
+    async fn drive(&mut self) -> Result<Ending, Error> {
+        loop {
+            if self.stop.token().is_cancelled() && !self.stop_noted {
+                self.note_stop(String::new());
+            }
+            match self.turn.wants() {
+                Want::Ask => self.ask().await?,
+                Want::Start(call) => self.start_tool(&call),
+                Want::Run(call) => self.run_tool(&call).await?,
+                Want::Record(result) => self.record(result),
+                Want::Finish(ending) => return self.finish(ending).await,
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> Result<(), Error> {
+        self.commit().await?;
+        let (Some(resolved), Some(prefix)) = (self.resolved.clone(), self.prefix.clone()) else {
+            let model = self.log.agents.model_of(&self.agent, self.log.session.as_ref());
+            self.failed(
+                format!("The model {model} is not configured. Set models.providers.{}, or choose another model.", model.provider),
+                "no-model",
+            );
+            return Ok(());
+        };
+        let mut cut_once = false;
+        loop {
+            let began = self.log.agents.scribe.now();
+            let mut said = String::new();
+            let asked = self.call_model(&resolved, &prefix, &mut said).await;
+            match asked {
+                None => self.note_stop(said),
+                Some(Ok(message)) => self.answered(message, &resolved, began),
+                Some(Err(error)) if error.kind == ErrorKind::ContextTooLong && !cut_once => {
+                    cut_once = true;
+                    let taken = self.entries.iter().map(|entry| entry.tokens).sum::<u64>();
+                    self.fit(false, taken);
+                    self.commit().await?;
+                    continue;
+                }
+                Some(Err(error)) => {
+                    warn!(code = error.code(), %error, "the model failed");
+                    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+                    self.failed(format!("{error}{hint}"), error.code());
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    /// One question with all its tries; `None` when the turn was stopped meanwhile.
+    async fn call_model(
+        &self,
+        resolved: &Resolved,
+        prefix: &Arc<Prefix>,
+        said: &mut String,
+    ) -> Option<Result<AssistantMessage, claw_provider::Error>> {
+        let (agents, job) = (self.log.agents, self.log.job);
+        let level = agents.thinking_of(&self.agent, self.log.session.as_ref(), &resolved.info);
+        let request = Request {
+            prefix: Arc::clone(prefix),
+            messages: context::messages(&self.entries, self.left_out),
+            output_max: resolved.info.output_max,
+            thinking: level.into(),
+        };
+        let limits = claw_provider::Limits {
+            total: self.deadline.saturating_duration_since(Instant::now()),
+            ..claw_provider::Limits::default()
+        };
+        let mut progress = |step| {
+            let kind = match step {
+                Progress::Text(text) => {
+                    said.push_str(&text);
+                    SignalKind::Text(text)
+                }
+                Progress::Thinking(text) => SignalKind::Thinking(text),
+                Progress::Restarted => {
+                    said.clear();
+                    SignalKind::Restarted
+                }
+            };
+            agents.tell(&job.row.run, &job.session, kind);
+        };
+        tokio::select! {
+            biased;
+            () = self.stopped() => None,
+            answer = claw_provider::ask(&*resolved.provider, &request, &agents.retry, &limits, &mut progress) => Some(answer),
+        }
+    }
+
+    /// Fires when somebody asked to stop, or the turn's time is up, which is asking as well.
+    async fn stopped(&self) {
+        tokio::select! {
+            () = self.stop.token().cancelled() => {}
+            () = tokio::time::sleep_until(self.deadline) => self.stop.ask(StopCause::Timeout),
+        }
+    }
+
+    fn answered(&mut self, message: AssistantMessage, resolved: &Resolved, began: Timestamp) {
+        let usage = message.usage;
+        let run = self.log.job.row.run.clone();
+        let bytes: usize = message.content.iter().map(size_of).sum();
+        let tokens = if usage.output > 0 { usage.output } else { estimate(bytes) };
+        let took = self.log.agents.scribe.now().duration_since(began).as_millis();
+        self.log.event(EventBody::Used(UsageRecord {
+            run,
+            model: resolved.info.reference.clone(),
+            cost: resolved.info.cost.map(|cost| cost.of(&usage)),
+            usage,
+            took_ms: u64::try_from(took).unwrap_or(0),
+            api: resolved.provider.api().into(),
+        }));
+        let input = Input::Answered(Arc::new(message.clone()));
+        let entry = self.log.entry(tokens, EntryBody::Assistant(message));
+        self.entries.push(entry);
+        self.turn.handle(input);
+    }
+
+    fn failed(&mut self, error: String, code: &str) {
+        let run = self.log.job.row.run.clone();
+        let code = code.to_owned();
+        self.log.event(EventBody::AnswerFailed { run, error: error.clone(), code: code.clone() });
+        self.turn.handle(Input::AnswerFailed { error, code });
+    }
+
+    /// Notes that the turn is stopped, and keeps what the model had said.
+    fn note_stop(&mut self, said: String) {
+        self.stop_noted = true;
+        let cause = self.stop.cause().unwrap_or(StopCause::Rpc);
+        let run = self.log.job.row.run.clone();
+        if !said.trim().is_empty() {
+            let partial = AssistantMessage {
+                model: self.resolved.as_ref().map(|resolved| resolved.info.reference.clone()),
+                stop: StopReason::Aborted,
+                ..AssistantMessage::injected(said.clone())
+            };
+            self.log.entry(estimate(said.len()), EntryBody::Assistant(partial));
+        }
+        self.log.event(EventBody::StopAsked { run, cause, said: said.clone() });
+        self.turn.handle(Input::StopAsked { cause, said });
+    }
+
+    /// Plans a call; what cannot be planned or may not run has its result at once.
+    fn start_tool(&mut self, call: &ToolCall) {
+        let job = self.log.job;
+        let arguments = call.arguments.clone();
+        let name: Arc<str> = call.name.as_str().into();
+        let started = SignalKind::ToolStarted { call: call.id.clone(), name, arguments };
+        self.log.agents.tell(&job.row.run, &job.session, started);
+        match self.plan(call) {
+            Ok(planned) => {
+                self.planned = Some(planned);
+                self.log.event(EventBody::ToolStarted {
+                    run: job.row.run.clone(),
+                    call: call.id.clone(),
+                });
+                self.turn.handle(Input::ToolStarted(call.id.clone()));
+            }
+            Err(refusal) => self.record(result_of(call, Output::error(refusal))),
+        }
+    }
+
+    fn plan(&self, call: &ToolCall) -> Result<(Arc<dyn Tool>, Plan), String> {
+        let agents = self.log.agents;
+        let offered =
+            |tool: &&Arc<dyn Tool>| claw_guard::offered(&self.agent.tools, tool.spec().name);
+        let Some(tool) =
+            agents.tools.iter().filter(offered).find(|tool| tool.spec().name == call.name)
+        else {
+            let names: Vec<_> =
+                agents.tools.iter().filter(offered).map(|tool| tool.spec().name).collect();
+            return Err(format!(
+                "There is no tool `{}`. The tools are: {}.",
+                call.name,
+                names.join(", ")
+            ));
+        };
+        let context = PlanContext {
+            workspace: Arc::clone(&self.agent.workspace),
+            command_environment: Arc::clone(&agents.command_environment),
+            command_timeout: self.agent.limits.command,
+            command_timeout_max: self.agent.limits.command,
+        };
+        let plan = tool.plan(&call.arguments, &context).map_err(|refusal| refusal.to_string())?;
+        match may_run(&self.agent.tools, tool.spec().name, &plan) {
+            Run::Allow { .. } => Ok((Arc::clone(tool), plan)),
+            Run::Refuse { rule } => Err(format!("This is not allowed here (rule: {rule}).")),
+        }
+    }
+
+    async fn run_tool(&mut self, call: &ToolCall) -> Result<(), Error> {
+        self.commit().await?;
+        let (tool, plan) = self.planned.take().expect("a call is planned when it starts");
+        let job = self.log.job;
+        let context = RunContext {
+            workspace: Arc::clone(&self.agent.workspace),
+            agent: self.agent.id.clone(),
+            session: job.session.clone(),
+            run: job.row.run.clone(),
+            call: call.id.clone(),
+            stop: self.stop.token().clone(),
+            output_max: self.agent.limits.tool_output_max,
+        };
+        let span = info_span!("tool", name = %call.name, call = %call.id);
+        let mut running = std::pin::pin!(tool.run(plan, &context).instrument(span));
+        let output = tokio::select! {
+            output = &mut running => output,
+            () = self.stopped() => running.await,
+        };
+        self.record(result_of(call, cut(output, self.agent.limits.tool_output_max)));
+        Ok(())
+    }
+
+    fn record(&mut self, result: ToolResult) {
+        let job = self.log.job;
+        let call = result.call.clone();
+        self.log.agents.tell(
+            &job.row.run,
+            &job.session,
+            SignalKind::ToolFinished(Arc::new(result.clone())),
+        );
+        let entry = self.log.entry(estimate(result.text.len()), EntryBody::ToolResult(result));
+        self.entries.push(entry);
+        self.turn.handle(Input::ToolFinished(call));
+    }
+
+    async fn finish(&mut self, ending: Ending) -> Result<Ending, Error> {
+        let ending = match (ending, self.notice) {
+            (Ending::Replied { text }, Some(notice)) if !text.is_empty() => {
+                Ending::Replied { text: format!("{text}\n\n{notice}") }
+            }
+            (ending, _) => ending,
+        };
+        let run = self.log.job.row.run.clone();
+        self.log.event(EventBody::RunFinished { run, ending: ending.clone() });
+        let changes = self.log.take();
+        patiently(|| self.log.job.finish(&ending, changes.clone())).await?;
+        Ok(ending)
+    }
+
+    /// Commits what happened so far.
+    async fn commit(&mut self) -> Result<(), Error> {
+        if self.log.pending.is_empty() {
+            return Ok(());
+        }
+        let changes = self.log.take();
+        let agents = self.log.agents;
+        patiently(|| async {
+            Ok(agents.store.commit(&agents.fence, changes.clone()).await.map(drop)?)
+        })
+        .await
+    }
+}
+
+/// Tries a commit again while the store fails in a way that may pass.
+async fn patiently<F: Future<Output = Result<(), Error>>>(
+    commit: impl Fn() -> F,
+) -> Result<(), Error> {
+    let mut tries = 1;
+    loop {
+        let error = match commit().await {
+            Err(
+                error @ Error::Store(
+                    claw_store::Error::Engine(_) | claw_store::Error::ReadOnly { .. },
+                ),
+            ) => error,
+            decided => return decided,
+        };
+        if tries >= COMMIT_TRIES_MAX {
+            return Err(error);
+        }
+        warn!(%error, tries, "the store did not keep a step of a turn; trying again");
+        tokio::time::sleep(Duration::from_secs(u64::from(tries).min(30))).await;
+        tries += 1;
+    }
+}
+
+fn wall_of(agent: &AgentSpec, job: &Job) -> Duration {
+    let asked = match &job.row.inbound.origin {
+        Origin::Operator(operator) => operator.timeout_ms.map(Duration::from_millis),
+        Origin::Person { .. } => None,
+    };
+    asked.map_or(agent.limits.wall, |asked| asked.min(agent.limits.wall))
+}
+
+fn tools_digest(tools: &[claw_provider::ToolSpec]) -> String {
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    for tool in tools {
+        digest.update(tool.name.as_bytes());
+        digest.update(tool.description.as_bytes());
+        digest.update(tool.parameters.to_string().as_bytes());
+    }
+    digest.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn size_of(block: &Block) -> usize {
+    match block {
+        Block::Text { text } | Block::Thinking { text, .. } => text.len(),
+        Block::RedactedThinking { sealed } => sealed.len(),
+        Block::ToolCall { name, arguments, .. } => name.len() + arguments.to_string().len(),
+        Block::Image { base64, .. } => base64.len(),
+    }
+}
+
+fn result_of(call: &ToolCall, output: Output) -> ToolResult {
+    ToolResult {
+        call: call.id.clone(),
+        tool: call.name.clone(),
+        text: output.text,
+        is_error: output.is_error,
+        details: output.details,
+    }
+}
+
+/// Holds every tool to the limit, whatever it returned.
+fn cut(mut output: Output, max: usize) -> Output {
+    if output.text.len() > max {
+        let full = output.text.len();
+        output.text.truncate(output.text.floor_char_boundary(max));
+        output.text.push_str(&format!("\n[cut here: {full} bytes in all, {max} fit]"));
+    }
+    if output.details.to_string().len() > max {
+        output.details = Value::Null;
+    }
+    output
+}

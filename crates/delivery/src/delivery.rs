@@ -1,0 +1,437 @@
+//! The face of this room: takes updates in, answers questions about lanes, and stops in order.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use claw_channel::{Accepted, Channel, Inbox, InboxError};
+use claw_domain::{
+    AccountId, ChannelId, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId, RunId,
+    SessionKey, Signal, SignalKind, StopCause, Target, TraceId,
+};
+use claw_guard::SpeakPolicy;
+use claw_store::{Change, DeliveryState, Fence, InboxRow, InboxState, OutboxRow, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{
+    Error, RetrySchedule, Router, Scribe,
+    job::Turns,
+    lanes::Lanes,
+    outbox::{Channels, Outbox, later},
+    reply::{self, Quote, ReplyStyle},
+};
+
+/// Most messages that are accepted and not yet closed. When full, accepting waits, and with it the
+/// platform's cursor or the client's request.
+const IN_FLIGHT_MAX: usize = 10_000;
+
+/// How long a part of a reply is worth sending.
+const OUTBOX_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How many rows are read at a time when taking up an earlier process's work.
+const RECOVER_PAGE: usize = 500;
+
+/// Who hears the volatile signals of runs.
+pub type Listener = Arc<dyn Fn(Signal) + Send + Sync>;
+
+/// Everything that delivery is built from.
+pub struct Parts {
+    /// Keeps what must survive.
+    pub store: Arc<dyn Store>,
+    /// Proof of holding the store.
+    pub fence: Fence,
+    /// Gives events their headers.
+    pub scribe: Scribe,
+    /// Runs turns.
+    pub turns: Arc<dyn Turns>,
+    /// Hears the volatile signals.
+    pub listener: Listener,
+    /// Chooses agents and sessions.
+    pub router: Router,
+    /// The channel accounts, their access policies and text limits.
+    pub accounts: Vec<Account>,
+    /// Most turns that run at one time, over all sessions.
+    pub concurrent_max: usize,
+}
+
+/// A channel account and how it is configured.
+pub struct Account {
+    /// The account itself.
+    pub channel: Arc<dyn Channel>,
+    /// Who may speak on it.
+    pub policy: SpeakPolicy,
+    /// How replies look on it.
+    pub style: ReplyStyle,
+}
+
+/// What became of an operator's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// Its run begins, or waits for its turn.
+    Started,
+    /// The same message came before, and its run goes on.
+    InFlight,
+    /// The same message came before, and this became of it.
+    Closed {
+        /// In one word.
+        outcome: String,
+        /// For people.
+        detail: String,
+    },
+    /// It was a word to stop, and these runs were stopped.
+    Stopped(Vec<RunId>),
+}
+
+/// How the accounts are configured, exchanged as a whole when the configuration changes.
+struct Accounts {
+    policies: HashMap<(ChannelId, AccountId), SpeakPolicy>,
+    styles: HashMap<(ChannelId, AccountId), ReplyStyle>,
+    router: Router,
+}
+
+/// What jobs, admission and lanes share.
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fence: Fence,
+    pub(crate) scribe: Scribe,
+    pub(crate) listener: Listener,
+    pub(crate) outbox: Arc<Outbox>,
+    accounts: ArcSwap<Accounts>,
+}
+
+/// Takes updates in and gets replies out.
+#[derive(Clone)]
+pub struct Delivery {
+    pub(crate) core: Arc<Core>,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) turns: Arc<dyn Turns>,
+    in_flight: Arc<Semaphore>,
+    stopping: CancellationToken,
+}
+
+impl Delivery {
+    /// Builds delivery; nothing moves before [`Delivery::recover`] or the first update.
+    pub fn new(parts: Parts) -> Self {
+        let stopping = CancellationToken::new();
+        let (accounts, channels) = arrange(parts.accounts, parts.router);
+        let outbox = Outbox::new(
+            Arc::clone(&parts.store),
+            parts.fence,
+            parts.scribe.clone(),
+            channels,
+            RetrySchedule::default(),
+            stopping.child_token(),
+        );
+        let lanes = Lanes::new(
+            Arc::clone(&parts.turns),
+            Arc::clone(&outbox),
+            parts.concurrent_max,
+            stopping.child_token(),
+        );
+        let core = Core {
+            store: parts.store,
+            fence: parts.fence,
+            scribe: parts.scribe,
+            listener: parts.listener,
+            outbox,
+            accounts: ArcSwap::from_pointee(accounts),
+        };
+        Self {
+            core: Arc::new(core),
+            lanes,
+            turns: parts.turns,
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            stopping,
+        }
+    }
+
+    /// Exchanges the accounts and the routing of a running gateway.
+    pub fn reconfigure(&self, accounts: Vec<Account>, router: Router) {
+        let (accounts, channels) = arrange(accounts, router);
+        self.core.accounts.store(Arc::new(accounts));
+        self.core.outbox.set_channels(channels);
+    }
+
+    /// Takes up what an earlier process left open: replies first, then messages in their order.
+    /// To be called once, before any channel runs. Returns how many of each there were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<(usize, usize), Error> {
+        self.core.store.adopt(&self.core.fence).await?;
+        let replies = self.core.outbox.recover().await?;
+        let mut messages = 0;
+        let mut after: Option<InboxId> = None;
+        loop {
+            let rows = self.core.store.open_inbox(after, RECOVER_PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.id);
+            for row in rows {
+                let permit = self.permit().await?;
+                self.admit(row, permit).await?;
+                messages += 1;
+            }
+        }
+        if replies + messages > 0 {
+            info!(messages, replies, "took up what was left open");
+        }
+        Ok((messages, replies))
+    }
+
+    /// Takes an authenticated client's message. The same external id again is not run again.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn submit(&self, inbound: Inbound) -> Result<Submitted, Error> {
+        let (channel, account, external) =
+            (inbound.channel.clone(), inbound.account.clone(), inbound.external_id.clone());
+        let mut taken = self.take(vec![inbound]).await?;
+        if let Some((row, permit)) = taken.pop() {
+            return Ok(match self.admit(row, permit).await? {
+                Some(stopped) => Submitted::Stopped(stopped),
+                None => Submitted::Started,
+            });
+        }
+        let known = self.core.store.inbox_row(&channel, &account, &external).await?;
+        Ok(match known.map(|row| row.state) {
+            Some(InboxState::Closed { outcome, detail, .. }) => {
+                Submitted::Closed { outcome, detail }
+            }
+            _ => Submitted::InFlight,
+        })
+    }
+
+    /// Stops a session's run, or only `run`; without `run` the messages that wait as well.
+    /// Returns the runs that were stopped.
+    ///
+    /// # Errors
+    /// When the store fails to close the messages that waited.
+    pub async fn stop(
+        &self,
+        session: &SessionKey,
+        run: Option<&RunId>,
+        cause: StopCause,
+    ) -> Result<Vec<RunId>, Error> {
+        let (mut stopped, dropped) = self.lanes.stop(session, run, cause);
+        for job in dropped {
+            stopped.push(job.row.run.clone());
+            let ending = claw_domain::Ending::Stopped { cause, text: String::new() };
+            job.close("stopped", cause.as_str(), None, Vec::new()).await?;
+            self.tell(&job.row.run, &job.session, SignalKind::Finished(ending));
+        }
+        Ok(stopped)
+    }
+
+    /// The run that goes on in a session now.
+    pub fn running(&self, session: &SessionKey) -> Option<RunId> {
+        self.lanes.running(session)
+    }
+
+    /// Whether a run is running or waiting in a session.
+    pub fn knows(&self, session: &SessionKey, run: &RunId) -> bool {
+        self.lanes.knows(session, run)
+    }
+
+    /// How many messages wait in a session.
+    pub fn depth(&self, session: &SessionKey) -> usize {
+        self.lanes.depth(session)
+    }
+
+    /// Whether no turn runs or waits and no reply is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.is_empty() && self.core.outbox.is_empty()
+    }
+
+    /// The routing that is in force.
+    pub fn router(&self) -> Router {
+        self.core.accounts.load().router.clone()
+    }
+
+    /// Takes no new work, gives turns `grace` to end, and leaves the rest to the next start.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.stopping.cancel();
+        self.lanes.closed(grace).await;
+        self.core.outbox.closed().await;
+    }
+
+    /// Queues a text to a target, outside any turn, in order behind what waits there.
+    ///
+    /// # Errors
+    /// When the store fails, or the channel account does not run.
+    pub async fn notify(&self, target: &Target, text: &str) -> Result<(), Error> {
+        if self.core.outbox.channel(&target.channel, &target.account).is_none() {
+            return Err(Error::NoChannel {
+                channel: target.channel.clone(),
+                account: target.account.clone(),
+            });
+        }
+        let rows = self.core.parts_of(target, text, None, TraceId::generate());
+        self.core.outbox.commit_and_send(Vec::new(), rows).await
+    }
+
+    pub(crate) fn tell(&self, run: &RunId, session: &SessionKey, kind: SignalKind) {
+        self.core.tell(run, session, kind);
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.in_flight).acquire_owned().await.map_err(|_closed| Error::Stopping)
+    }
+
+    /// Commits updates and returns the new ones as rows, each with its place in flight.
+    async fn take(
+        &self,
+        updates: Vec<Inbound>,
+    ) -> Result<Vec<(InboxRow, OwnedSemaphorePermit)>, Error> {
+        if self.stopping.is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        let mut rows = Vec::with_capacity(updates.len());
+        for inbound in updates {
+            rows.push((self.core.row(inbound), self.permit().await?));
+        }
+        let changes = rows.iter().map(|(row, _)| Change::Receive(Box::new(row.clone()))).collect();
+        let committed = self.core.store.commit(&self.core.fence, changes).await?;
+        let mut is_new = committed.received.into_iter();
+        rows.retain(|_| is_new.next().unwrap_or(false));
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Inbox for Delivery {
+    async fn accept(&self, updates: Vec<Inbound>) -> Result<Accepted, InboxError> {
+        let offered = updates.len();
+        let rows = self.take(updates).await.map_err(|error| InboxError(Box::new(error)))?;
+        let new = rows.len();
+        for (row, permit) in rows {
+            let id = row.id;
+            // The row is kept already: what fails here is taken up again, never offered again.
+            if let Err(error) = self.admit(row.clone(), permit).await {
+                warn!(inbox = %id, %error, "a message could not be admitted yet");
+                self.admit_later(row);
+            }
+        }
+        Ok(Accepted { new, known: offered - new })
+    }
+}
+
+impl Delivery {
+    /// Tries again to admit a row that the store failed on.
+    fn admit_later(&self, row: InboxRow) {
+        let delivery = self.clone();
+        let schedule = RetrySchedule::default();
+        self.lanes.spawn(async move {
+            for attempts in 1.. {
+                tokio::select! {
+                    () = delivery.stopping.cancelled() => return,
+                    () = tokio::time::sleep(schedule.wait(attempts, row.id.0.as_u128())) => {}
+                }
+                let Ok(permit) = delivery.permit().await else { return };
+                match delivery.admit(row.clone(), permit).await {
+                    Ok(_) => return,
+                    Err(error) => warn!(inbox = %row.id, attempts, %error, "a message could not be admitted yet"),
+                }
+            }
+        });
+    }
+}
+
+impl Core {
+    pub(crate) fn tell(&self, run: &RunId, session: &SessionKey, kind: SignalKind) {
+        (self.listener)(Signal {
+            run: run.clone(),
+            session: session.clone(),
+            at: self.scribe.now(),
+            kind,
+        });
+    }
+
+    /// Who may speak on an account; an account that is not configured lets nobody speak.
+    pub(crate) fn policy(&self, channel: &ChannelId, account: &AccountId) -> SpeakPolicy {
+        let key = (channel.clone(), account.clone());
+        self.accounts.load().policies.get(&key).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn with_router<T>(&self, read: impl FnOnce(&Router) -> T) -> T {
+        read(&self.accounts.load().router)
+    }
+
+    fn row(&self, inbound: Inbound) -> InboxRow {
+        let run = match &inbound.origin {
+            Origin::Operator(operator) => operator.run.clone(),
+            Origin::Person { .. } => RunId::from(Uuid::now_v7().to_string()),
+        };
+        InboxRow {
+            id: InboxId::generate(),
+            trace: TraceId::generate(),
+            inbound,
+            run,
+            received_at: self.scribe.now(),
+            state: InboxState::Received,
+            fence: self.fence,
+        }
+    }
+
+    /// The rows of a text on its way to a target; none when the target's account does not run.
+    pub(crate) fn parts_of(
+        &self,
+        target: &Target,
+        text: &str,
+        reply_to: Option<ExternalId>,
+        trace: TraceId,
+    ) -> Vec<OutboxRow> {
+        let Some(channel) = self.outbox.channel(&target.channel, &target.account) else {
+            warn!(%target.channel, %target.account, "a reply has nowhere to go: its account does not run");
+            return Vec::new();
+        };
+        let capability = *channel.capability();
+        let key = (target.channel.clone(), target.account.clone());
+        let style = self.accounts.load().styles.get(&key).copied().unwrap_or(ReplyStyle {
+            chunk_max: capability.text_max,
+            mode: claw_channel::ChunkMode::Length,
+            quote: Quote::Off,
+        });
+        let now = self.scribe.now();
+        let row = |(part, text): (usize, String)| {
+            let id = OutboxId::generate();
+            let quotes = match style.quote {
+                Quote::Off => false,
+                Quote::First => part == 0,
+                Quote::All => true,
+            };
+            let reply_to = reply_to.clone().filter(|_| quotes);
+            let action = claw_domain::Action::Send { text, reply_to, silent: false };
+            OutboxRow {
+                id,
+                trace,
+                outbound: Outbound {
+                    target: target.clone(),
+                    action,
+                    idempotency_key: id.to_string(),
+                },
+                order: 0,
+                part: u32::try_from(part).unwrap_or(u32::MAX),
+                not_before: now,
+                expires_at: later(now, OUTBOX_AGE_MAX),
+                state: DeliveryState::Pending { attempts: 0, error: None },
+                fence: self.fence,
+            }
+        };
+        reply::parts(text, &capability, style).into_iter().enumerate().map(row).collect()
+    }
+}
+
+fn arrange(accounts: Vec<Account>, router: Router) -> (Accounts, Channels) {
+    let mut channels = Channels::new();
+    let (mut policies, mut styles) = (HashMap::new(), HashMap::new());
+    for account in accounts {
+        let key = (account.channel.id().clone(), account.channel.account().clone());
+        policies.insert(key.clone(), account.policy);
+        styles.insert(key.clone(), account.style);
+        channels.insert(key, account.channel);
+    }
+    (Accounts { policies, styles, router }, channels)
+}
