@@ -1,6 +1,7 @@
 //! The trait, and what goes in and out of a tool.
 
 use async_trait::async_trait;
+use schemars::{Schema, transform::RecursiveTransform};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -38,14 +39,18 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// A spec whose schema is derived from the argument struct, reduced to type, properties and
-    /// required, as models are sent it.
-    pub fn of<Arguments: schemars::JsonSchema>(name: &'static str, description: &'static str) -> Self {
+    /// A spec whose schema is derived from the argument struct, reduced to what models are sent:
+    /// type, properties and required. An optional argument is left out, never null.
+    pub fn of<Arguments: schemars::JsonSchema>(
+        name: &'static str,
+        description: &'static str,
+    ) -> Self {
         let schema = schemars::generate::SchemaSettings::draft07()
             .with(|settings| {
                 settings.inline_subschemas = true;
                 settings.meta_schema = None;
             })
+            .with_transform(RecursiveTransform(plain))
             .into_generator()
             .into_root_schema_for::<Arguments>();
         let mut parameters = schema.to_value();
@@ -53,6 +58,18 @@ impl Spec {
             object.retain(|key, _| matches!(key.as_str(), "type" | "properties" | "required"));
         }
         Self { name, description, parameters }
+    }
+}
+
+/// Takes `null` and Rust's number formats out of a schema.
+fn plain(schema: &mut Schema) {
+    schema.remove("format");
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
     }
 }
 
@@ -99,6 +116,38 @@ impl Output {
 ///
 /// # Errors
 /// [`Refusal::Arguments`] when they are not an object of the right shape.
-pub fn parse_arguments<T: DeserializeOwned>(tool: &'static str, arguments: &Value) -> Result<T, Refusal> {
-    T::deserialize(arguments).map_err(|error| Refusal::Arguments { tool, detail: error.to_string() })
+pub fn parse_arguments<T: DeserializeOwned>(
+    tool: &'static str,
+    arguments: &Value,
+) -> Result<T, Refusal> {
+    T::deserialize(arguments)
+        .map_err(|error| Refusal::Arguments { tool, detail: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_holds_what_models_are_sent_and_no_null() {
+        #[derive(schemars::JsonSchema)]
+        #[expect(dead_code, reason = "only its schema is asked for")]
+        struct Arguments {
+            /// Which.
+            path: String,
+            /// How many.
+            limit: Option<f64>,
+        }
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "path": {"type": "string", "description": "Which."},
+                "limit": {"type": "number", "description": "How many."},
+            },
+            "required": ["path"],
+        });
+        assert_eq!(Spec::of::<Arguments>("x", "y").parameters, expected);
+    }
 }
