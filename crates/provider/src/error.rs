@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Stalled,
     /// The vendor failed on its own side.
     Server,
+    /// The answer is larger than we take.
+    TooLarge,
 }
 
 /// What the caller may do after a failure.
@@ -65,7 +67,11 @@ impl Error {
             | ErrorKind::Cut
             | ErrorKind::Stalled
             | ErrorKind::Server => self.retry_after.map_or(Retry::Later, Retry::After),
-            ErrorKind::Billing | ErrorKind::Auth | ErrorKind::ContextTooLong | ErrorKind::BadRequest => Retry::Never,
+            ErrorKind::Billing
+            | ErrorKind::Auth
+            | ErrorKind::ContextTooLong
+            | ErrorKind::BadRequest
+            | ErrorKind::TooLarge => Retry::Never,
         }
     }
 
@@ -82,20 +88,28 @@ impl Error {
             ErrorKind::Cut => "cut",
             ErrorKind::Stalled => "stalled",
             ErrorKind::Server => "server",
+            ErrorKind::TooLarge => "too-large",
         }
     }
 
     /// One thing that a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self.kind {
-            ErrorKind::Auth => Some("check the provider's apiKey under models.providers in the configuration"),
+            ErrorKind::Auth => {
+                Some("check the provider's apiKey under models.providers in the configuration")
+            }
             ErrorKind::Billing => Some("add credit at the provider, or choose another model"),
             ErrorKind::ContextTooLong => Some("send /new to begin a new session"),
-            ErrorKind::BadRequest => Some("check the model's name and the provider's baseUrl and api"),
-            ErrorKind::Network => Some("check the provider's baseUrl and this machine's network"),
-            ErrorKind::Rate | ErrorKind::Overloaded | ErrorKind::Cut | ErrorKind::Stalled | ErrorKind::Server => {
-                Some("try again in a while")
+            ErrorKind::BadRequest => {
+                Some("check the model's name and the provider's baseUrl and api")
             }
+            ErrorKind::TooLarge => Some("ask for less at once, or choose another model"),
+            ErrorKind::Network => Some("check the provider's baseUrl and this machine's network"),
+            ErrorKind::Rate
+            | ErrorKind::Overloaded
+            | ErrorKind::Cut
+            | ErrorKind::Stalled
+            | ErrorKind::Server => Some("try again in a while"),
         }
     }
 }

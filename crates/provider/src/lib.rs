@@ -7,15 +7,19 @@
 
 mod answer;
 pub mod contract;
+mod decode;
 mod error;
+mod http;
 mod provider;
 mod request;
 mod retry;
 mod sse;
 
-pub use answer::{Answer, Assembler};
+pub use answer::Assembler;
+pub use decode::{Decode, decoded};
 pub use error::{Error, ErrorKind, Retry};
+pub use http::{Http, quote};
 pub use provider::{Event, EventStream, Provider};
 pub use request::{Message, Prefix, Request, Thinking, ToolSpec};
-pub use retry::{Limits, RetryPolicy, ask};
-pub use sse::{SseLimits, sse_events};
+pub use retry::{Limits, Progress, RetryPolicy, ask};
+pub use sse::{Sse, SseLimits, sse_events};

@@ -18,6 +18,7 @@ pub trait Provider: Send + Sync {
     /// Asks a model. Returns once the vendor has accepted the request.
     ///
     /// Dropping the stream ends the call. A stream that ends without [`Event::Done`] was cut.
+    /// Neither the call nor the stream has a deadline of its own: [`ask`](crate::ask) sets them.
     ///
     /// # Errors
     /// [`Error::kind`] classifies them; [`Error::retry`] says what may be done next.
@@ -54,8 +55,10 @@ pub enum Event {
         /// The piece.
         json: String,
     },
-    /// What the call took so far; a later one replaces the fields that it names.
+    /// What the call took so far; a later one replaces it.
     Usage(Usage),
+    /// Nothing new, but the vendor is still at work.
+    Alive,
     /// The answer is whole.
     Done(StopReason),
 }

@@ -30,7 +30,11 @@ pub struct Prefix {
 
 impl Prefix {
     /// Joins the parts.
-    pub fn new(model: ModelInfo, system: impl Into<Arc<str>>, tools: impl Into<Arc<[ToolSpec]>>) -> Self {
+    pub fn new(
+        model: ModelInfo,
+        system: impl Into<Arc<str>>,
+        tools: impl Into<Arc<[ToolSpec]>>,
+    ) -> Self {
         Self { model, system: system.into(), tools: tools.into() }
     }
 
