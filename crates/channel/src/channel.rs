@@ -105,6 +105,27 @@ pub enum TextUnit {
     Bytes,
 }
 
+impl TextUnit {
+    /// The length of a text.
+    pub fn measure(self, text: &str) -> usize {
+        match self {
+            Self::Bytes => text.len(),
+            Self::Chars | Self::Utf16 => {
+                text.chars().map(|character| self.measure_char(character)).sum()
+            }
+        }
+    }
+
+    /// The length of one character.
+    pub fn measure_char(self, character: char) -> usize {
+        match self {
+            Self::Chars => 1,
+            Self::Utf16 => character.len_utf16(),
+            Self::Bytes => character.len_utf8(),
+        }
+    }
+}
+
 /// How a channel account is doing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Health {

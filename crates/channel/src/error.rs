@@ -73,7 +73,9 @@ impl Error {
         match self {
             Self::Throttled { wait, .. } => Retry::After(*wait),
             Self::Network { .. } | Self::Conflict { .. } | Self::Inbox(_) => Retry::Later,
-            Self::Unauthorized { .. } | Self::Refused { .. } | Self::Unsupported { .. } => Retry::Never,
+            Self::Unauthorized { .. } | Self::Refused { .. } | Self::Unsupported { .. } => {
+                Retry::Never
+            }
         }
     }
 
@@ -83,7 +85,9 @@ impl Error {
             Self::Unauthorized { channel, .. } => {
                 Some(format!("check the token under channels.{channel} in the configuration"))
             }
-            Self::Conflict { .. } => Some("stop the other program, or give this one a token of its own".into()),
+            Self::Conflict { .. } => {
+                Some("stop the other program, or give this one a token of its own".into())
+            }
             Self::Throttled { .. }
             | Self::Network { .. }
             | Self::Refused { .. }

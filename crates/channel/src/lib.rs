@@ -8,10 +8,13 @@
 #![warn(missing_docs)]
 
 pub mod contract;
+
 mod channel;
 mod error;
+mod fence;
 mod split;
 
 pub use channel::{Accepted, Capability, Channel, Delivered, Health, Inbox, InboxError, TextUnit};
 pub use error::{Error, Retry};
+pub use fence::Fence;
 pub use split::{ChunkMode, split};
