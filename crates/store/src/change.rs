@@ -1,25 +1,33 @@
 //! Everything that can be changed, as values.
 
 use claw_domain::{
-    AccountId, ChannelId, EventBody, EventHeader, InboxId, OutboxId, PeerId, Timestamp,
+    AccountId, ChannelId, EventBody, EventHeader, InboxId, MessageText, OutboxId, PeerId, RunId,
+    Timestamp,
 };
 
 use crate::{DeliveryState, InboxRow, InboxState, OutboxRow, PairingRequest};
 
 /// One change. A list of them is one transaction.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most changes are events, so a box would save nothing"
+)]
 pub enum Change {
-    /// Append to the log; the projections follow from the body.
+    /// Append to the log; the projections follow from the body. An entry's parent must be there
+    /// before it, so that every path ends at a root.
     Log(NewEvent),
     /// Accept an inbound event. A no-op when `(channel, account, external id)` is known.
     Receive(Box<InboxRow>),
-    /// Move an inbox row on. Closing a closed row is a no-op.
+    /// Move an inbox row on. A closed row stays as it was closed.
     Advance(InboxId, InboxState),
-    /// Replace the message of a row that no run has begun to answer; otherwise a no-op.
-    Replace(InboxId, claw_domain::MessageText),
-    /// Queue one part of a reply; the store assigns `order`.
+    /// Replace the message of an open row whose run has not started; otherwise, and for a row that
+    /// is no message, a no-op.
+    Replace(InboxId, MessageText),
+    /// Queue one part of a reply. The store assigns `order`: part 0 begins a new message of its
+    /// target, a later part joins the target's newest message.
     Enqueue(Box<OutboxRow>),
-    /// Move an outbox row on; `Some` also moves the time of the next try.
+    /// Move an outbox row on; `Some` also moves the time of the next try. What was sent stays sent.
     Deliver(OutboxId, DeliveryState, Option<Timestamp>),
     /// Keep a pairing request; one per `(channel, account, peer)`, the newer replaces the older.
     PutPairing(PairingRequest),
@@ -34,4 +42,28 @@ pub struct NewEvent {
     pub header: EventHeader,
     /// What.
     pub body: EventBody,
+}
+
+impl NewEvent {
+    /// The run whose story this event belongs to.
+    pub fn run(&self) -> Option<&RunId> {
+        match &self.body {
+            EventBody::EntryAdded(entry) => entry.run.as_ref(),
+            EventBody::Used(record) => Some(&record.run),
+            EventBody::RunStarted { run, .. }
+            | EventBody::AnswerFailed { run, .. }
+            | EventBody::ToolStarted { run, .. }
+            | EventBody::StopAsked { run, .. }
+            | EventBody::RunFinished { run, .. } => Some(run),
+            EventBody::SessionOpened { .. }
+            | EventBody::SessionSet { .. }
+            | EventBody::SessionDeleted
+            | EventBody::SessionSeen { .. }
+            | EventBody::ContextTrimmed { .. }
+            | EventBody::PrefixEpoch { .. }
+            | EventBody::GrantGiven { .. }
+            | EventBody::DevicePaired { .. }
+            | EventBody::DeviceRemoved { .. } => None,
+        }
+    }
 }

@@ -6,11 +6,15 @@ use claw_domain::{EntryBody, EventBody, EventHeader, Session, Settings, Usage};
 ///
 /// Events of other kinds leave it as it was. An event for a session that does not exist is `None`
 /// still, except for the one that opens it.
-pub fn fold_session(before: Option<Session>, header: &EventHeader, body: &EventBody) -> Option<Session> {
+pub fn fold_session(
+    before: Option<Session>,
+    header: &EventHeader,
+    body: &EventBody,
+) -> Option<Session> {
     if let EventBody::SessionOpened { id, agent, chat, .. } = body {
         let key = header.session.clone()?;
-        let (settings, last_target) =
-            before.map_or((Settings::default(), None), |session| (session.settings, session.last_target));
+        let (settings, last_target) = before
+            .map_or((Settings::default(), None), |session| (session.settings, session.last_target));
         return Some(Session {
             key,
             id: *id,
@@ -21,6 +25,8 @@ pub fn fold_session(before: Option<Session>, header: &EventHeader, body: &EventB
             head: None,
             tokens_sum: 0,
             context_start: None,
+            prefix: None,
+            compactions: 0,
             usage: Usage::default(),
             cost: 0.0,
             prompt_tokens: 0,
@@ -41,12 +47,16 @@ pub fn fold_session(before: Option<Session>, header: &EventHeader, body: &EventB
             session.tokens_sum = entry.tokens_sum;
             if let EntryBody::Compaction { .. } = entry.body {
                 session.context_start = None;
+                session.prefix = None;
+                session.compactions += 1;
             }
         }
+        EventBody::PrefixEpoch { .. } => session.prefix = Some(header.id),
         EventBody::ContextTrimmed { start, .. } => session.context_start = Some(*start),
         EventBody::Used(record) => {
             session.usage.add(&record.usage);
-            session.cost += record.cost.unwrap_or(0.0);
+            // A price that is no number (configured as infinite) must not eat the sum.
+            session.cost += record.cost.filter(|cost| cost.is_finite()).unwrap_or(0.0);
             session.prompt_tokens = record.usage.prompt();
             session.model = Some(record.model.clone());
         }
@@ -54,7 +64,6 @@ pub fn fold_session(before: Option<Session>, header: &EventHeader, body: &EventB
             session.aborted_last_run = matches!(ending, claw_domain::Ending::Stopped { .. });
         }
         EventBody::EntryAdded(_)
-        | EventBody::PrefixEpoch { .. }
         | EventBody::RunStarted { .. }
         | EventBody::AnswerFailed { .. }
         | EventBody::ToolStarted { .. }

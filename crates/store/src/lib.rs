@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod change;
+mod context;
 pub mod contract;
 mod error;
 mod fold;
@@ -16,6 +17,7 @@ mod row;
 mod store;
 
 pub use change::{Change, NewEvent};
+pub use context::ContextWalk;
 pub use error::Error;
 pub use fold::fold_session;
 pub use row::{

@@ -1,8 +1,8 @@
 //! The rows that act: inbox, outbox, leases, pairings. They never travel to another store.
 
 use claw_domain::{
-    AccountId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Outbound, OutboxId, PeerId, RunId,
-    SessionKey, Timestamp, TraceId,
+    AccountId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Outbound, OutboxId,
+    PeerId, RunId, SessionKey, Timestamp, TraceId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -129,7 +129,8 @@ impl DeliveryState {
 pub struct Fence {
     /// The holder.
     pub owner: NodeId,
-    /// Grows with every change of holder.
+    /// Grows with every change of holder. One count for all leases of a store, so that it names
+    /// its lease as well.
     pub epoch: u64,
 }
 

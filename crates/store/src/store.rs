@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claw_domain::{
-    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId, NodeId, PeerId, RunId,
-    Seq, Session, SessionId, SessionKey, Timestamp, Usage,
+    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId, NodeId,
+    PeerId, RunId, Seq, Session, SessionId, SessionKey, Timestamp, Usage,
 };
 
 use crate::{Change, Device, Error, Fence, Grant, InboxRow, Lease, OutboxRow, PairingRequest};
@@ -52,13 +52,15 @@ pub struct Totals {
 /// Keeps everything that must survive.
 ///
 /// What a commit has acknowledged is on disk (memory stores excepted) and is seen by every later
-/// read. All methods are cancel-safe; a commit whose future is dropped may still be carried out.
+/// read. Times are kept to the millisecond; what is finer may be lost. All methods are cancel-safe;
+/// a commit whose future is dropped may still be carried out.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Carries out all changes or none.
+    /// Carries out all changes in order, or none.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when `fence` is not the newest of its lease, and then nothing was done.
+    /// [`Error::Fenced`] when `fence` is not the newest of its lease; [`Error::Missing`] and
+    /// [`Error::Exists`] when a change does not fit what is stored. Nothing was done then.
     async fn commit(&self, fence: &Fence, changes: Vec<Change>) -> Result<Committed, Error>;
 
     /// Takes a lease until `until` when it is free, expired, or this owner's already.
@@ -73,18 +75,20 @@ pub trait Store: Send + Sync {
     ) -> Result<Option<Fence>, Error>;
 
     /// Gives every open inbox and pending outbox row to the holder of `fence`.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when `fence` is not the newest of its lease.
     async fn adopt(&self, fence: &Fence) -> Result<(), Error>;
 
     /// The session under a key.
     async fn session(&self, key: &SessionKey) -> Result<Option<Session>, Error>;
 
-    /// Sessions, the newest first.
+    /// Sessions, the newest first; those of one instant by key.
     async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, Error>;
 
-    /// The newest entries on the path from `head` to the root that together take at most
-    /// `tokens_max`, oldest first; at least one entry when there is any. Stops at `start` or at
-    /// the newest compaction entry on the path: then the compaction entry comes first and the
-    /// entries from its `first_kept` on follow it. Reads no more than it returns.
+    /// What a prompt holds of the path from `head` to the root, by the rules of
+    /// [`ContextWalk`](crate::ContextWalk), oldest first. Costs what it returns, however long the
+    /// session is.
     async fn context(
         &self,
         session: SessionId,
@@ -94,10 +98,18 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Arc<Entry>>, Error>;
 
     /// The newest `limit` entries on the path from `head` to the root, oldest first.
-    async fn history(&self, session: SessionId, head: EntryId, limit: usize) -> Result<Vec<Arc<Entry>>, Error>;
+    async fn history(
+        &self,
+        session: SessionId,
+        head: EntryId,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, Error>;
 
     /// All events of a run, in commit order.
     async fn run_events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
+
+    /// One event by its identity.
+    async fn event(&self, id: EventId) -> Result<Option<Event>, Error>;
 
     /// Events after `after`, in commit order, at most `limit`.
     async fn events(&self, after: Seq, limit: usize) -> Result<Vec<Event>, Error>;
@@ -106,7 +118,11 @@ pub trait Store: Send + Sync {
     async fn last_event_id(&self, node: NodeId) -> Result<Option<EventId>, Error>;
 
     /// Inbox rows that are not closed, in the order of acceptance, after `after`, at most `limit`.
-    async fn open_inbox(&self, after: Option<InboxId>, limit: usize) -> Result<Vec<InboxRow>, Error>;
+    async fn open_inbox(
+        &self,
+        after: Option<InboxId>,
+        limit: usize,
+    ) -> Result<Vec<InboxRow>, Error>;
 
     /// The inbox row of an external id.
     async fn inbox_row(
@@ -119,28 +135,33 @@ pub trait Store: Send + Sync {
     /// Outbox rows that wait, ordered by target and order, at most `limit`.
     async fn pending_outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, Error>;
 
-    /// Outbox rows of one trace in order, whatever their state.
+    /// Outbox rows of one trace in the order in which they were queued, whatever their state.
     async fn outbox_of(&self, trace: claw_domain::TraceId) -> Result<Vec<OutboxRow>, Error>;
 
     /// Pairing requests, expired ones included, oldest first.
     async fn pairings(&self, channel: Option<&ChannelId>) -> Result<Vec<PairingRequest>, Error>;
 
-    /// Everybody who was let in on a channel account.
+    /// Everybody who was let in on a channel account, the first one first.
     async fn grants(&self, channel: &ChannelId, account: &AccountId) -> Result<Vec<Grant>, Error>;
 
     /// Whether this sender was let in.
-    async fn granted(&self, channel: &ChannelId, account: &AccountId, peer: &PeerId) -> Result<bool, Error>;
+    async fn granted(
+        &self,
+        channel: &ChannelId,
+        account: &AccountId,
+        peer: &PeerId,
+    ) -> Result<bool, Error>;
 
     /// A paired device.
     async fn device(&self, id: &DeviceId) -> Result<Option<Device>, Error>;
 
-    /// All paired devices.
+    /// All paired devices, by id.
     async fn devices(&self) -> Result<Vec<Device>, Error>;
 
     /// Sums over the whole store.
     async fn totals(&self) -> Result<Totals, Error>;
 
-    /// Whether a commit could be made now: writes and takes back a probe.
+    /// Whether a commit can be made now: makes one that changes nothing which can be read.
     async fn writable(&self) -> Result<(), Error>;
 
     /// Waits for commits under way, then closes. Later calls fail with [`Error::Closed`].

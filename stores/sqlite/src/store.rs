@@ -1,0 +1,188 @@
+//! The trait: each question goes to a reader, each change to the writer.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use claw_domain::{
+    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId, NodeId,
+    PeerId, RunId, Seq, Session, SessionId, SessionKey, Timestamp, TraceId,
+};
+use claw_store::{
+    Change, Committed, Device, Error, Fence, Grant, InboxRow, Lease, OutboxRow, PairingRequest,
+    SessionFilter, Store, Totals,
+};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    commit::commit, delivery, event, lease, open, people, readers::Readers, session, transcript,
+    writer::Writer,
+};
+
+/// A store in one file, open.
+///
+/// Dropping it lets the commits that were already handed over finish in the background; only
+/// [`Store::close`] waits for them.
+pub struct Sqlite {
+    readers: Readers,
+    writer: Writer,
+}
+
+impl Sqlite {
+    /// Opens the store in the file at `path`, made when it is not there, and brings an older
+    /// schema up to this program's. The folder must exist.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] when the place cannot be written, [`Error::Newer`] when a newer program
+    /// wrote the file, [`Error::Corrupt`] when it is no database.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let opened = spawn_blocking(move || {
+            let conn = open::writer(&path).map_err(|fault| fault.at(&path))?;
+            let readers = Readers::open(&path).map_err(|fault| fault.at(&path))?;
+            Ok(Self { readers, writer: Writer::start(conn, path)? })
+        });
+        opened.await.unwrap_or_else(|panic| Err(Error::Engine(Box::new(panic))))
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn commit(&self, fence: &Fence, changes: Vec<Change>) -> Result<Committed, Error> {
+        let fence = *fence;
+        self.writer.run(move |conn| commit(conn, &fence, changes)).await
+    }
+
+    async fn claim(
+        &self,
+        lease: &Lease,
+        owner: NodeId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Fence>, Error> {
+        let lease = lease.clone();
+        self.writer.run(move |conn| lease::claim(conn, &lease, owner, now, until)).await
+    }
+
+    async fn adopt(&self, fence: &Fence) -> Result<(), Error> {
+        let fence = *fence;
+        self.writer.run(move |conn| lease::adopt(conn, &fence)).await
+    }
+
+    async fn session(&self, key: &SessionKey) -> Result<Option<Session>, Error> {
+        let key = key.clone();
+        self.readers.ask(move |conn| session::find(conn, &key)).await
+    }
+
+    async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, Error> {
+        let filter = filter.clone();
+        self.readers.ask(move |conn| session::list(conn, &filter)).await
+    }
+
+    async fn context(
+        &self,
+        session: SessionId,
+        head: EntryId,
+        start: Option<EntryId>,
+        tokens_max: u64,
+    ) -> Result<Vec<Arc<Entry>>, Error> {
+        self.readers
+            .ask(move |conn| transcript::context(conn, session, head, start, tokens_max))
+            .await
+    }
+
+    async fn history(
+        &self,
+        session: SessionId,
+        head: EntryId,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, Error> {
+        self.readers.ask(move |conn| transcript::history(conn, session, head, limit)).await
+    }
+
+    async fn run_events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
+        let run = run.clone();
+        self.readers.ask(move |conn| event::of_run(conn, &run)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
+        self.readers.ask(move |conn| event::by_id(conn, id)).await
+    }
+
+    async fn events(&self, after: Seq, limit: usize) -> Result<Vec<Event>, Error> {
+        self.readers.ask(move |conn| event::after(conn, after, limit)).await
+    }
+
+    async fn last_event_id(&self, node: NodeId) -> Result<Option<EventId>, Error> {
+        self.readers.ask(move |conn| event::newest_id(conn, node)).await
+    }
+
+    async fn open_inbox(
+        &self,
+        after: Option<InboxId>,
+        limit: usize,
+    ) -> Result<Vec<InboxRow>, Error> {
+        self.readers.ask(move |conn| delivery::open_inbox(conn, after, limit)).await
+    }
+
+    async fn inbox_row(
+        &self,
+        channel: &ChannelId,
+        account: &AccountId,
+        external: &ExternalId,
+    ) -> Result<Option<InboxRow>, Error> {
+        let (channel, account, external) = (channel.clone(), account.clone(), external.clone());
+        self.readers
+            .ask(move |conn| delivery::inbox_row_of(conn, &channel, &account, &external))
+            .await
+    }
+
+    async fn pending_outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, Error> {
+        self.readers.ask(move |conn| delivery::pending_outbox(conn, limit)).await
+    }
+
+    async fn outbox_of(&self, trace: TraceId) -> Result<Vec<OutboxRow>, Error> {
+        self.readers.ask(move |conn| delivery::outbox_of(conn, trace)).await
+    }
+
+    async fn pairings(&self, channel: Option<&ChannelId>) -> Result<Vec<PairingRequest>, Error> {
+        let channel = channel.cloned();
+        self.readers.ask(move |conn| people::pairings(conn, channel.as_ref())).await
+    }
+
+    async fn grants(&self, channel: &ChannelId, account: &AccountId) -> Result<Vec<Grant>, Error> {
+        let (channel, account) = (channel.clone(), account.clone());
+        self.readers.ask(move |conn| people::grants(conn, &channel, &account)).await
+    }
+
+    async fn granted(
+        &self,
+        channel: &ChannelId,
+        account: &AccountId,
+        peer: &PeerId,
+    ) -> Result<bool, Error> {
+        let (channel, account, peer) = (channel.clone(), account.clone(), peer.clone());
+        self.readers.ask(move |conn| people::granted(conn, &channel, &account, &peer)).await
+    }
+
+    async fn device(&self, id: &DeviceId) -> Result<Option<Device>, Error> {
+        let id = id.clone();
+        self.readers.ask(move |conn| people::device(conn, &id)).await
+    }
+
+    async fn devices(&self) -> Result<Vec<Device>, Error> {
+        self.readers.ask(people::devices).await
+    }
+
+    async fn totals(&self) -> Result<Totals, Error> {
+        self.readers.ask(event::totals).await
+    }
+
+    async fn writable(&self) -> Result<(), Error> {
+        self.writer.run(event::probe).await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.readers.close().await?;
+        self.writer.close().await
+    }
+}
