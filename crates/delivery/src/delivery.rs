@@ -21,6 +21,7 @@ use crate::{
     job::Turns,
     lanes::Lanes,
     outbox::{Channels, Outbox, later},
+    pairing,
     reply::{self, Quote, ReplyStyle},
 };
 
@@ -109,6 +110,7 @@ pub struct Delivery {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) turns: Arc<dyn Turns>,
     in_flight: Arc<Semaphore>,
+    tries: Arc<std::sync::Mutex<pairing::Tries>>,
     stopping: CancellationToken,
 }
 
@@ -144,6 +146,7 @@ impl Delivery {
             lanes,
             turns: parts.turns,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            tries: Arc::default(),
             stopping,
         }
     }
@@ -270,6 +273,19 @@ impl Delivery {
         }
         let rows = self.core.parts_of(target, text, None, TraceId::generate());
         self.core.outbox.commit_and_send(Vec::new(), rows).await
+    }
+
+    /// Lets in the stranger who was given this code. Wrong codes are limited per process.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCode`] when no live request has it, [`Error::TooManyTries`] after many such.
+    pub async fn approve(
+        &self,
+        channel: &ChannelId,
+        code: &str,
+    ) -> Result<claw_store::PairingRequest, Error> {
+        let core = &self.core;
+        pairing::approve(&*core.store, &core.fence, &core.scribe, &self.tries, channel, code).await
     }
 
     pub(crate) fn tell(&self, run: &RunId, session: &SessionKey, kind: SignalKind) {
