@@ -1,0 +1,450 @@
+//! What answers messages: store, agents and delivery, put together from a configuration.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use claw_agent::{
+    AgentEntry, AgentSpec, Agents, AgentsConfig, BootstrapCaps, Limits, Models, prepare_workspace,
+};
+use claw_config::{Config, Problem};
+use claw_delivery::{Account, Binding, Delivery, Listener, Router, Scribe, SessionConfig};
+use claw_domain::{AgentId, Clock, IdSource, ModelRef, SystemClock, Timestamp};
+use claw_guard::{ExecAsk, ExecSecurity, Profile, ToolPolicy, ToolRules};
+use claw_provider::RetryPolicy;
+use claw_store::{Fence, Lease, Store};
+use claw_store_memory::Memory;
+use claw_store_sqlite::Sqlite;
+use claw_tools::Helper;
+use jiff::tz::TimeZone;
+
+use crate::{
+    Home, StartError, VERSION, channels,
+    lock::StateLock,
+    models::{self, Registry},
+    sections::{
+        self, GatewayConfig, LoggingConfig, ModelsConfig, StoreBackend, StoreConfig, ToolsConfig,
+    },
+};
+
+/// How long a connection to an outside server may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// What commands get of this process's environment, where it is set: nothing that holds secrets.
+const COMMAND_VARIABLES: &[&str] =
+    &["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TZ", "USER"];
+
+/// The PATH of commands where this process has none.
+const COMMAND_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Reads the environment, once, at the door.
+pub type Env = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Every section, typed and checked as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) agents: AgentsConfig,
+    pub(crate) models: ModelsConfig,
+    pub(crate) tools: ToolsConfig,
+    pub(crate) session: SessionConfig,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) telegram: Option<claw_channel_telegram::Config>,
+    pub(crate) store: StoreConfig,
+}
+
+impl Settings {
+    /// Types every section.
+    pub(crate) fn read(config: &Config) -> Result<Self, Vec<Problem>> {
+        let path = |text: &str| text.parse().expect("a constant path");
+        let settings = Self {
+            gateway: config.section("gateway")?,
+            agents: config.section("agents")?,
+            models: config.section("models")?,
+            tools: config.section("tools")?,
+            session: config.section("session")?,
+            bindings: config.section("bindings")?,
+            telegram: match config.get(&path("channels.telegram")) {
+                Some(_) => Some(config.section("channels.telegram")?),
+                None => None,
+            },
+            store: config.section("store")?,
+        };
+        // Read by the command line before anything else; here it is only checked.
+        config.section::<LoggingConfig>("logging")?;
+        settings.validate(config)?;
+        Ok(settings)
+    }
+
+    /// What no single section can see.
+    fn validate(&self, config: &Config) -> Result<(), Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut problem = |path: String, message: String| {
+            if let Ok(path) = path.parse() {
+                problems.push(config.problem(&path, message));
+            }
+        };
+        let mut known: Vec<&str> = Vec::new();
+        for (index, agent) in self.agents.list.iter().enumerate() {
+            let letters = agent.id.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
+            });
+            if agent.id.is_empty() || agent.id.len() > 64 || !letters {
+                problem(
+                    format!("agents.list[{index}].id"),
+                    "an agent's id is 1 to 64 lower-case letters, digits, `_` or `-`".into(),
+                );
+            } else if known.contains(&agent.id.as_str()) {
+                problem(
+                    format!("agents.list[{index}].id"),
+                    format!("there are two agents `{}`", agent.id),
+                );
+            }
+            known.push(&agent.id);
+        }
+        let main = ["main"];
+        let known = if known.is_empty() { &main[..] } else { &known[..] };
+        for (index, binding) in self.bindings.iter().enumerate() {
+            if !known.contains(&binding.agent_id.as_str()) {
+                problem(
+                    format!("bindings[{index}].agentId"),
+                    format!("there is no agent `{}` in agents.list", binding.agent_id),
+                );
+            }
+        }
+        let chosen = self
+            .agents
+            .list
+            .iter()
+            .enumerate()
+            .map(|(index, agent)| (format!("agents.list[{index}].model"), &agent.model));
+        for (path, model) in
+            chosen.chain([("agents.defaults.model".to_owned(), &self.agents.defaults.model)])
+        {
+            let Some(name) = model.as_ref().and_then(|model| model.primary()) else { continue };
+            if let Err(error) = name.parse::<ModelRef>() {
+                problem(path, error.to_string());
+            }
+        }
+        if let Some(zone) = &self.agents.defaults.user_timezone
+            && TimeZone::get(zone).is_err()
+        {
+            problem(
+                "agents.defaults.userTimezone".into(),
+                format!("`{zone}` is no time zone that this machine knows"),
+            );
+        }
+        if let Some(Err(error)) =
+            self.telegram.as_ref().map(claw_channel_telegram::Config::accounts)
+        {
+            problem("channels.telegram".into(), error.to_string());
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// Checks every section of a configuration, and what no single one can see.
+///
+/// # Errors
+/// Every problem that was found, with its place.
+pub fn validate(config: &Config) -> Result<(), Vec<Problem>> {
+    Settings::read(config).map(drop)
+}
+
+/// The parts that answer messages.
+pub(crate) struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fence: Fence,
+    pub(crate) scribe: Scribe,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) delivery: Delivery,
+    pub(crate) channels: Vec<Arc<dyn claw_channel::Channel>>,
+    pub(crate) client: reqwest::Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What people should know about the configuration.
+    pub(crate) notes: Vec<String>,
+    _lock: StateLock,
+}
+
+/// Whether channel accounts are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithChannels {
+    Yes,
+    No,
+}
+
+impl Engine {
+    /// Puts the parts together; nothing runs yet.
+    pub(crate) async fn open(
+        home: &Home,
+        config: &Config,
+        env: &Env,
+        listener: Listener,
+        with: WithChannels,
+    ) -> Result<Self, StartError> {
+        let settings = Settings::read(config).map_err(StartError::Config)?;
+        home.prepare()?;
+        let lock = StateLock::take(&home.state_dir)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store: Arc<dyn Store> = match settings.store.backend {
+            StoreBackend::Sqlite => Arc::new(Sqlite::open(home.database()).await?),
+            StoreBackend::Memory => Arc::new(Memory::default()),
+            StoreBackend::Postgres => return Err(StartError::NotHere("store.backend: postgres")),
+        };
+        let node = home.node()?;
+        let claimed = store.claim(&Lease::Gateway, node, clock.now(), Timestamp::MAX).await?;
+        let fence = claimed.ok_or(StartError::StoreHeld)?;
+        let ids = IdSource::new(node, store.last_event_id(node).await?);
+        let scribe = Scribe::new(Arc::new(ids), Arc::clone(&clock));
+        let client = http_client()?;
+        let read = |name: &str| env(name).or_else(|| config.variable(name).map(str::to_owned));
+        let setup = Setup::new(home, &settings, &client, &clock, &read, with).await?;
+        let agents = Arc::new(Agents::new(claw_agent::Parts {
+            store: Arc::clone(&store),
+            fence,
+            scribe: scribe.clone(),
+            listener: Arc::clone(&listener),
+            models: setup.models,
+            tools: claw_tools::all(Helper::of_this_program()),
+            command_environment: command_environment(&settings.tools, &read),
+            agents: setup.agents,
+            retry: RetryPolicy::default(),
+            version: VERSION,
+        }));
+        let channels = setup.accounts.iter().map(|account| Arc::clone(&account.channel)).collect();
+        let delivery = Delivery::new(claw_delivery::Parts {
+            store: Arc::clone(&store),
+            fence,
+            scribe: scribe.clone(),
+            turns: Arc::clone(&agents) as Arc<dyn claw_delivery::Turns>,
+            listener,
+            router: setup.router,
+            accounts: setup.accounts,
+            concurrent_max: settings.agents.defaults.max_concurrent.get() as usize,
+        });
+        Ok(Self {
+            settings,
+            store,
+            fence,
+            scribe,
+            agents,
+            delivery,
+            channels,
+            client,
+            clock,
+            notes: setup.notes,
+            _lock: lock,
+        })
+    }
+
+    /// Exchanges what can change while running. Returns what people should know.
+    pub(crate) async fn reconfigure(
+        &self,
+        home: &Home,
+        config: &Config,
+        env: &Env,
+    ) -> Result<Vec<String>, StartError> {
+        let settings = Settings::read(config).map_err(StartError::Config)?;
+        let read = |name: &str| env(name).or_else(|| config.variable(name).map(str::to_owned));
+        let setup =
+            Setup::new(home, &settings, &self.client, &self.clock, &read, WithChannels::No).await?;
+        self.agents.reconfigure(setup.models, setup.agents);
+        let (fresh, notes) =
+            channels::accounts(settings.telegram.as_ref(), &self.client, &self.clock, &read);
+        let running = |account: &Account| {
+            let same = |channel: &&Arc<dyn claw_channel::Channel>| {
+                channel.id() == account.channel.id()
+                    && channel.account() == account.channel.account()
+            };
+            self.channels.iter().find(same).map(Arc::clone)
+        };
+        // Policies and styles change at once; the accounts themselves stay until a restart.
+        let accounts = fresh
+            .into_iter()
+            .filter_map(|account| Some(Account { channel: running(&account)?, ..account }))
+            .collect();
+        self.delivery.reconfigure(accounts, setup.router);
+        Ok(notes)
+    }
+}
+
+/// What a configuration makes, at start and at every change.
+struct Setup {
+    models: Arc<dyn Models>,
+    agents: Vec<AgentSpec>,
+    router: Router,
+    accounts: Vec<Account>,
+    notes: Vec<String>,
+}
+
+impl Setup {
+    async fn new(
+        home: &Home,
+        settings: &Settings,
+        client: &reqwest::Client,
+        clock: &Arc<dyn Clock>,
+        env: &(dyn Fn(&str) -> Option<String> + Sync),
+        with: WithChannels,
+    ) -> Result<Self, StartError> {
+        let registry = Registry::new(&settings.models, client, &|name| env(name))?;
+        let defaults = &settings.agents.defaults;
+        let model = match defaults.model.as_ref().and_then(|model| model.primary()) {
+            Some(name) => name.parse().map_err(|error: claw_domain::ModelRefError| {
+                StartError::Model(error.to_string())
+            })?,
+            None => models::choose(&settings.models, client, &|name| env(name)).await,
+        };
+        let mut agents = Vec::new();
+        for entry in entries(&settings.agents) {
+            let agent = agent_spec(home, settings, &entry, &model)?;
+            if !defaults.skip_bootstrap {
+                let folder = Arc::clone(&agent.workspace);
+                let made = tokio::task::spawn_blocking(move || prepare_workspace(&folder)).await;
+                made.map_err(|error| StartError::Internal(error.to_string()))??;
+            }
+            let workspace = canonical(&agent.workspace);
+            agents.push(AgentSpec { workspace: Arc::new(workspace), ..agent });
+        }
+        let ids = agents.iter().map(|agent| agent.id.clone()).collect();
+        let router = Router::new(ids, settings.bindings.clone(), settings.session.clone());
+        let (accounts, notes) = match with {
+            WithChannels::Yes => {
+                channels::accounts(settings.telegram.as_ref(), client, clock, &|name| env(name))
+            }
+            WithChannels::No => (Vec::new(), Vec::new()),
+        };
+        Ok(Self { models: Arc::new(registry), agents, router, accounts, notes })
+    }
+}
+
+/// The configured agents, the default one first; one named `main` when none is configured.
+fn entries(config: &AgentsConfig) -> Vec<AgentEntry> {
+    let mut list = config.list.clone();
+    if list.is_empty() {
+        return vec![AgentEntry { id: "main".into(), default: true, ..AgentEntry::default() }];
+    }
+    if let Some(index) = list.iter().position(|agent| agent.default) {
+        let default = list.remove(index);
+        list.insert(0, default);
+    }
+    list
+}
+
+fn agent_spec(
+    home: &Home,
+    settings: &Settings,
+    entry: &AgentEntry,
+    model: &ModelRef,
+) -> Result<AgentSpec, StartError> {
+    let defaults = &settings.agents.defaults;
+    let first = entries(&settings.agents).first().is_some_and(|first| first.id == entry.id);
+    let workspace = entry
+        .workspace
+        .clone()
+        .or_else(|| defaults.workspace.clone().filter(|_| first))
+        .unwrap_or_else(|| match first {
+            true => home.workspace(),
+            false => home.state_dir.join(format!("workspace-{}", entry.id)),
+        });
+    let model = match entry.model.as_ref().and_then(|model| model.primary()) {
+        Some(name) => name
+            .parse()
+            .map_err(|error: claw_domain::ModelRefError| StartError::Model(error.to_string()))?,
+        None => model.clone(),
+    };
+    let zone = match &defaults.user_timezone {
+        Some(name) => TimeZone::get(name).unwrap_or(TimeZone::UTC),
+        None => TimeZone::system(),
+    };
+    let command =
+        settings.tools.exec.timeout_sec.map(|seconds| Duration::from_secs(seconds.get().into()));
+    let limits = Limits {
+        wall: Duration::from_secs(defaults.timeout_seconds.get().into()),
+        command: command.unwrap_or(Limits::default().command),
+        ..Limits::default()
+    };
+    Ok(AgentSpec {
+        id: AgentId::from(entry.id.as_str()),
+        name: entry.name.clone(),
+        identity: entry.identity.clone().unwrap_or_default(),
+        workspace: Arc::new(expand(&workspace)),
+        caps: BootstrapCaps {
+            file_max: defaults.bootstrap_max_chars.get() as usize,
+            total_max: defaults.bootstrap_total_max_chars.get() as usize,
+        },
+        model,
+        thinking: defaults.thinking_default,
+        tools: tool_policy(&settings.tools),
+        context_tokens: defaults.context_tokens.map(|tokens| tokens.get().into()),
+        zone,
+        limits,
+    })
+}
+
+/// `~/x` as people write it, relative to the home of this process's user.
+fn expand(path: &Path) -> PathBuf {
+    match path.strip_prefix("~") {
+        Ok(rest) => std::env::home_dir().map_or_else(|| path.to_owned(), |home| home.join(rest)),
+        Err(_) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
+/// The folder's one true path, so that what commands print matches what file tools accept.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn tool_policy(config: &ToolsConfig) -> ToolPolicy {
+    ToolPolicy {
+        profile: config.profile.map(|profile| match profile {
+            sections::ToolProfile::Minimal => Profile::Minimal,
+            sections::ToolProfile::Coding => Profile::Coding,
+            sections::ToolProfile::Messaging => Profile::Messaging,
+            sections::ToolProfile::Full => Profile::Full,
+        }),
+        also_allow: config.also_allow.clone(),
+        layers: vec![ToolRules { allow: config.allow.clone(), deny: config.deny.clone() }],
+        exec_security: match config.exec.security {
+            Some(sections::ExecSecurity::Deny) => ExecSecurity::Deny,
+            Some(sections::ExecSecurity::Allowlist) => ExecSecurity::Allowlist,
+            Some(sections::ExecSecurity::Full) | None => ExecSecurity::Full,
+        },
+        exec_ask: match config.exec.ask {
+            Some(sections::ExecAsk::Off) => ExecAsk::Off,
+            Some(sections::ExecAsk::Always) => ExecAsk::Always,
+            Some(sections::ExecAsk::OnMiss) | None => ExecAsk::OnMiss,
+        },
+    }
+}
+
+fn command_environment(
+    config: &ToolsConfig,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<String, String> = COMMAND_VARIABLES
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), env(name)?)))
+        .collect();
+    let path = variables.entry("PATH".into()).or_insert_with(|| COMMAND_PATH.into());
+    if !config.exec.path_prepend.is_empty() {
+        *path = format!("{}:{path}", config.exec.path_prepend.join(":"));
+    }
+    variables.insert("TERM".into(), "dumb".into());
+    variables
+}
+
+/// The one HTTP client: no redirects, since tokens and keys must not follow one to another host.
+fn http_client() -> Result<reqwest::Client, StartError> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_WAIT)
+        .user_agent(concat!("rusty-claw/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| {
+            StartError::Internal(format!("the HTTP client could not be made: {error}"))
+        })
+}

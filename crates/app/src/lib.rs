@@ -1,0 +1,45 @@
+//! From configuration to a running gateway. The only crate that knows which adapters exist.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use claw_app::{GatewayBuilder, Home};
+//!
+//! let home = Home::resolve(None, &|name| std::env::var(name).ok())?;
+//! let running = GatewayBuilder::new(home).start().await?;
+//! println!("{}", running.banner().page);
+//! running.stopped(tokio_util::sync::CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
+#![warn(missing_docs)]
+
+mod builder;
+mod channels;
+mod doctor;
+mod engine;
+mod error;
+mod home;
+mod local;
+mod lock;
+mod models;
+mod reload;
+mod sections;
+mod target;
+mod views;
+
+pub use builder::{Banner, GatewayBuilder, Overrides, Running};
+pub use doctor::{Check, CheckState, doctor};
+pub use engine::{Env, validate};
+pub use error::StartError;
+pub use home::{Home, HomeError};
+pub use local::{Local, LocalReply};
+pub use lock::lock_holder;
+pub use models::ModelsError;
+pub use sections::{LogLevel, LoggingConfig, load, reference, schema, sections};
+pub use target::{Target, target};
+
+/// Our version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The port for HTTP and WebSocket unless the configuration says otherwise (OpenClaw's).
+pub const PORT: u16 = 18789;

@@ -1,0 +1,214 @@
+//! `pairing`: the owner lets strangers in, through the gateway or, where none runs, here.
+
+use std::process::ExitCode;
+
+use claw_app::Local;
+use claw_domain::{ChannelId, Clock, SystemClock};
+use serde_json::{Value, json};
+
+use super::Done;
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    rpc::{self, Connection, Gateway, Timeout},
+    words,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List who waits to be let in
+    List(List),
+    /// Let in whoever was given this code
+    Approve(Approve),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Only this channel, such as telegram
+    channel: Option<String>,
+    /// Only this channel
+    #[arg(long = "channel", value_name = "CHANNEL", conflicts_with = "channel")]
+    named: Option<String>,
+    #[command(flatten)]
+    way: WayArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Approve {
+    /// The channel, such as telegram; the code itself where --channel names the channel
+    #[arg(value_name = "CHANNEL")]
+    first: String,
+    /// The code
+    #[arg(value_name = "CODE")]
+    second: Option<String>,
+    /// The channel
+    #[arg(long, conflicts_with = "second")]
+    channel: Option<String>,
+    #[command(flatten)]
+    way: WayArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct WayArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    timeout: Timeout,
+}
+
+/// Who keeps the requests.
+enum Way {
+    Gateway(Box<Gateway>, Timeout),
+    /// No gateway runs: the store is opened here.
+    Here(Box<Local>),
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Done {
+    match args.command {
+        Command::List(list) => list.run(context).await,
+        Command::Approve(approve) => approve.run(context).await,
+    }
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Done {
+        let channel = self.channel.or(self.named);
+        let way = Way::find(context, &self.way).await?;
+        let listed = way.list(channel.as_deref()).await;
+        way.close().await?;
+        let listed = listed?;
+        if self.json {
+            output::json(&listed)?;
+        } else {
+            output::text(&told(&listed))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Approve {
+    async fn run(self, context: &Context) -> Done {
+        let (channel, code) = match (self.channel, self.second) {
+            (None, Some(code)) => (self.first, code),
+            (Some(channel), None) => (channel, self.first),
+            _ => {
+                let hint = "write `rusty-claw pairing approve telegram CODE`";
+                return Err(Failure::new("the channel is missing").hint(hint));
+            }
+        };
+        let way = Way::find(context, &self.way).await?;
+        let approved = way.approve(&channel, &code).await;
+        way.close().await?;
+        let approved = approved?;
+        let who = approved["id"].as_str().unwrap_or("the sender").to_owned();
+        output::text(&format!("{who} may now write on {channel}"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Way {
+    async fn find(context: &Context, args: &WayArgs) -> Result<Self, Failure> {
+        let config = context.config()?;
+        if rpc::is_meant(context, &config, &args.connection) {
+            let timeout = args.timeout.duration();
+            let gateway = Gateway::connect(context, &args.connection, timeout).await?;
+            return Ok(Self::Gateway(Box::new(gateway), args.timeout));
+        }
+        let local = Local::open(&context.home, &config, context.environment()).await?;
+        Ok(Self::Here(Box::new(local)))
+    }
+
+    async fn list(&self, channel: Option<&str>) -> Result<Value, Failure> {
+        match self {
+            Self::Gateway(gateway, timeout) => {
+                let params = match channel {
+                    Some(channel) => json!({ "channel": channel }),
+                    None => json!({}),
+                };
+                gateway.call("pairing.list", params, timeout.duration()).await
+            }
+            Self::Here(local) => {
+                let channel = channel.map(ChannelId::from);
+                let waiting = local.pairings(channel.as_ref()).await?;
+                let requests = waiting.iter().map(|request| {
+                    json!({
+                        "channel": request.channel.as_str(),
+                        "accountId": request.account.as_str(),
+                        "id": request.peer.as_str(),
+                        "name": request.name,
+                        "code": request.code,
+                        "createdAtMs": request.created_at.as_millisecond(),
+                        "expiresAtMs": request.expires_at.as_millisecond(),
+                    })
+                });
+                Ok(json!({ "requests": requests.collect::<Vec<_>>() }))
+            }
+        }
+    }
+
+    async fn approve(&self, channel: &str, code: &str) -> Result<Value, Failure> {
+        match self {
+            Self::Gateway(gateway, timeout) => {
+                let params = json!({ "channel": channel, "code": code });
+                gateway.call("pairing.approve", params, timeout.duration()).await
+            }
+            Self::Here(local) => {
+                let request = local.approve(&ChannelId::from(channel), code).await?;
+                Ok(json!({ "channel": channel, "id": request.peer.as_str() }))
+            }
+        }
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Gateway(gateway, _) => gateway.close().await,
+            Self::Here(local) => local.close().await?,
+        }
+        Ok(())
+    }
+}
+
+fn told(listed: &Value) -> String {
+    let requests = listed["requests"].as_array().map_or(&[][..], Vec::as_slice);
+    if requests.is_empty() {
+        return "nobody waits to be let in".to_owned();
+    }
+    let now = SystemClock.now().as_millisecond();
+    let text = |request: &Value, key: &str| request[key].as_str().unwrap_or_default().to_owned();
+    let row = |request: &Value| {
+        let left = request["expiresAtMs"].as_i64().map_or(0, |at| at - now);
+        vec![
+            text(request, "channel"),
+            text(request, "code"),
+            text(request, "id"),
+            format!("{} left", words::duration(u64::try_from(left).unwrap_or(0))),
+            text(request, "name"),
+        ]
+    };
+    words::table(&requests.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_with_code_and_name() {
+        let hour = SystemClock.now().as_millisecond() + 3_600_000 + 60_000;
+        let listed = json!({"requests": [
+            {"channel": "telegram", "code": "ABCDEFGH", "id": "7", "name": "Ann", "expiresAtMs": hour},
+        ]});
+        assert_eq!(told(&listed), "telegram  ABCDEFGH  7  1 h left  Ann");
+        assert_eq!(told(&json!({"requests": []})), "nobody waits to be let in");
+    }
+}
