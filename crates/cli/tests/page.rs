@@ -55,7 +55,7 @@ async fn a_newcomer_opens_the_page_and_talks_to_an_agent() {
     let port = gateway.port;
     assert_eq!(gateway.terminate(), Some(0));
     browser.until(&format!("{}[0]?.dataset.state !== 'up'", found("status"))).await;
-    let again = Gateway::start_on(home.path(), port);
+    let again = Gateway::start_on(home.path(), port, &[]);
     browser.until(&format!("{}[0]?.dataset.state === 'up'", found("status"))).await;
     assert_eq!(again.terminate(), Some(0));
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser with one page. Dropping it ends the process.
-pub struct Browser {
+pub(crate) struct Browser {
     child: Child,
     socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     session: String,
@@ -24,7 +24,7 @@ pub struct Browser {
 
 impl Browser {
     /// Starts `program` with an empty profile under `folder` and opens an empty page.
-    pub async fn start(program: &Path, folder: &Path) -> Self {
+    pub(crate) async fn start(program: &Path, folder: &Path) -> Self {
         let mut child = Command::new(program)
             .args([
                 "--headless",
@@ -68,30 +68,30 @@ impl Browser {
     }
 
     /// Opens an address.
-    pub async fn open(&mut self, url: &str) {
+    pub(crate) async fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({ "url": url })).await;
     }
 
     /// Loads the page again.
-    pub async fn reload(&mut self) {
+    pub(crate) async fn reload(&mut self) {
         self.call("Page.reload", json!({})).await;
     }
 
     /// Gives the window another size.
-    pub async fn resize(&mut self, width: u32, height: u32) {
+    pub(crate) async fn resize(&mut self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500});
         self.call("Emulation.setDeviceMetricsOverride", size).await;
     }
 
     /// The value of an expression.
-    pub async fn value(&mut self, expression: &str) -> Value {
+    pub(crate) async fn value(&mut self, expression: &str) -> Value {
         let evaluate = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.call("Runtime.evaluate", evaluate).await;
         answer["result"]["value"].clone()
     }
 
     /// Waits until an expression is true.
-    pub async fn until(&mut self, expression: &str) {
+    pub(crate) async fn until(&mut self, expression: &str) {
         let patience = tokio::time::Instant::now() + PATIENCE;
         while self.value(expression).await != json!(true) {
             if tokio::time::Instant::now() > patience {
@@ -103,7 +103,7 @@ impl Browser {
     }
 
     /// Types a text where the cursor is, and presses Enter.
-    pub async fn types(&mut self, text: &str) {
+    pub(crate) async fn types(&mut self, text: &str) {
         self.call("Input.insertText", json!({ "text": text })).await;
         for kind in ["rawKeyDown", "keyUp"] {
             let key = json!({"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13});

@@ -28,8 +28,13 @@ impl Gateway {
 
     /// As [`Gateway::start`], with further options.
     pub(crate) fn start_with(home: &Path, words: &[&str]) -> Self {
+        Self::start_on(home, 0, words)
+    }
+
+    /// As [`Gateway::start_with`], on a port of the test's choice.
+    pub(crate) fn start_on(home: &Path, port: u16, words: &[&str]) -> Self {
         let mut child = command(home)
-            .args(["gateway", "run", "--port", "0"])
+            .args(["gateway", "run", "--port", &port.to_string()])
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
