@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TOKEN: &str = "bench-token";
 
 /// Measures, prints, and writes `docs/benchmarks.md`.
-pub fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path) -> Result<()> {
     let binary = build(root)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(measure(&binary))?;
@@ -92,13 +92,11 @@ async fn measure(binary: &Path) -> Result<Report> {
     }
     starts.sort_by(f64::total_cmp);
 
-    let polls = telegram.calls("getUpdates").len();
     let began = Instant::now();
     let gateway = Gateway::start(binary, home.path())?;
     gateway.ready(port).await?;
     telegram.wait_for_calls("getMe", STARTS + 1).await;
     let polling_ms = ms(began.elapsed());
-    drop(polls);
     tokio::time::sleep(REST).await;
     let idle_kb = gateway.resident_kb()?;
 

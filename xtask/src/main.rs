@@ -1,0 +1,53 @@
+//! What the repository needs done: `cargo xtask …`.
+
+mod bench;
+mod generated;
+mod lines;
+mod pages;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// What the repository needs done.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Writes docs/config.md and docs/config.schema.json from the code.
+    Gen {
+        /// Write nothing; fail when the files are not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Builds the chat page into crates/web/dist.
+    Ui {
+        /// Fail when the committed pages are not what the sources build.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measures the shipped build and writes docs/benchmarks.md.
+    Bench,
+    /// Counts code lines per crate: no tests, blank lines or comments.
+    Loc,
+}
+
+fn main() -> Result<()> {
+    let root = root();
+    match Arguments::parse().task {
+        Task::Gen { check } => generated::run(&root, check),
+        Task::Ui { check } => pages::run(&root, check),
+        Task::Bench => bench::run(&root),
+        Task::Loc => lines::run(&root),
+    }
+}
+
+/// The checkout's first folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+}
