@@ -1,9 +1,9 @@
 //! What every command needs to know: the state folder, the configuration, the environment.
 
-use std::path::Path;
+use std::{cell::OnceCell, path::Path};
 
 use claw_app::{Env, Home};
-use claw_config::Config;
+use claw_config::{Config, Problem};
 
 use crate::{args::Global, failure::Failure};
 
@@ -19,6 +19,8 @@ const PROFILE_MAX: usize = 64;
 pub(crate) struct Context {
     pub(crate) home: Home,
     no_color: bool,
+    /// Read once, when it is first asked for.
+    config: OnceCell<Result<Config, Vec<Problem>>>,
 }
 
 impl Context {
@@ -29,7 +31,7 @@ impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let config = global.config.as_deref();
         let home = find(global.profile.as_deref(), config, &|name| std::env::var(name).ok())?;
-        Ok(Self { home, no_color: global.no_color })
+        Ok(Self { home, no_color: global.no_color, config: OnceCell::new() })
     }
 
     /// A variable of the environment.
@@ -47,17 +49,18 @@ impl Context {
         !self.no_color && self.env("NO_COLOR").is_none_or(|value| value.is_empty())
     }
 
-    /// Reads the configuration.
+    /// The configuration, as it was when it was first asked for.
     ///
     /// # Errors
     /// Every problem that was found.
-    pub(crate) fn config(&self) -> Result<Config, Failure> {
-        Ok(claw_app::load(&self.home, &environment)?)
+    pub(crate) fn config(&self) -> Result<&Config, Failure> {
+        let read = self.config.get_or_init(|| claw_app::load(&self.home, &environment));
+        read.as_ref().map_err(|problems| Failure::config(problems))
     }
 
     /// One text of the configuration; `None` also where it cannot be read.
     pub(crate) fn setting(&self, path: &str) -> Option<String> {
-        setting(&self.config().ok()?, path)
+        setting(self.config().ok()?, path)
     }
 }
 

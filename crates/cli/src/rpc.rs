@@ -6,6 +6,7 @@ use claw_app::{Target, lock_holder};
 use claw_client::{Client, Error, Identity, Options};
 use claw_config::Config;
 use claw_domain::Secret;
+use claw_protocol::hello::HelloOk;
 use serde_json::Value;
 
 use crate::{
@@ -107,8 +108,8 @@ impl Gateway {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let config = context.config()?;
-        let target = target(context, &config, connection)?;
-        let place = Place::of(context, &config, &target);
+        let target = target(context, config, connection)?;
+        let place = Place::of(context, config, &target);
         let connected = Self::open(context, target, timeout).await;
         let client = connected.map_err(|error| place.failure(&error))?;
         Ok(Self { client, place })
@@ -150,8 +151,8 @@ impl Gateway {
     }
 
     /// The gateway's greeting.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn hello(&self) -> &HelloOk {
+        self.client.hello()
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -160,6 +161,14 @@ impl Gateway {
 
     pub(crate) async fn close(self) {
         self.client.close().await;
+    }
+}
+
+/// What the gateway itself says that can be done.
+fn told_hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Call(answer) => Some(answer.details.as_ref()?.get("hint")?.as_str()?.to_owned()),
+        _ => None,
     }
 }
 
@@ -207,7 +216,7 @@ impl Place {
             Some(source) => failure.because(source),
             None => failure,
         };
-        let failure = failure.hint_if(error.hint());
+        let failure = failure.hint_if(error.hint().or_else(|| told_hint(error)));
         match error {
             // The gateway was reached and said no: where it is does not matter.
             Error::Call(_) | Error::TooLarge { .. } => failure,

@@ -20,9 +20,13 @@ fn a_typo_in_the_configuration_is_shown_where_it_stands() {
     let problem = "error: the configuration has a problem\n  \
         STATE/config.json:3:5: gateway.prot: unknown key (did you mean `gateway.port`?)\n\
         hint: mend the file; `rusty-claw config validate` checks it again\n";
-    for words in
-        [&["gateway", "run"][..], &["config", "validate"], &["config", "show"], &["health"], &["status"]]
-    {
+    for words in [
+        &["gateway", "run"][..],
+        &["config", "validate"],
+        &["config", "show"],
+        &["health"],
+        &["status"],
+    ] {
         check(&rig, words, problem);
     }
     let ended = rig.run(&["config", "validate", "--json"]);

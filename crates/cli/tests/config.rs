@@ -19,7 +19,9 @@ const COMMENTED: &str = r#"// Mine.
 
 #[test]
 fn a_changed_value_leaves_every_other_byte() {
-    let rig = Rig::with_config(&COMMENTED.replace("  /* later */ server: { tls: { enabled: false } },\n", ""));
+    let rig = Rig::with_config(
+        &COMMENTED.replace("  /* later */ server: { tls: { enabled: false } },\n", ""),
+    );
     let before = rig.config_text();
     let ended = rig.run(&["config", "set", "gateway.port", "4000"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));

@@ -2,15 +2,14 @@
 
 #[expect(dead_code, reason = "shared by several test binaries")]
 mod process;
-#[expect(dead_code, reason = "shared by several test binaries")]
 mod support;
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 use process::Gateway;
+use serde_json::Value;
 use support::{DEMO, Rig};
 
 #[test]
@@ -30,15 +29,20 @@ fn one_conversation_from_start_to_stop() {
     assert_eq!((&sent["runId"], &sent["status"]), (&"k-1".into(), &"started".into()));
 
     let listed = rig.json(&["sessions", "--json"]);
-    let keys: Vec<_> = listed["sessions"].as_array().unwrap().iter().map(|row| &row["key"]).collect();
+    let keys: Vec<_> =
+        listed["sessions"].as_array().unwrap().iter().map(|row| &row["key"]).collect();
     assert_eq!(keys, [&Value::from("agent:main:main")]);
     assert!(rig.prints(&["sessions", "list", "--active", "5"]).starts_with("agent:main:main"));
-    assert!(rig.prints(&["status"]).contains("demo"));
+    let status = rig.prints(&["status"]);
+    assert!(status.contains("model    demo\n"), "{status}");
+    assert!(status.contains("session  agent:main:main: "), "{status}");
     assert_eq!(rig.prints(&["pairing", "list"]), "nobody waits to be let in\n");
     assert_eq!(rig.json(&["sessions", "reset", "agent:main:main", "--json"])["ok"], true);
 
     let told = rig.json(&["gateway", "status", "--json"]);
     assert_eq!((&told["pid"], &told["rpc"]["ok"]), (&gateway.pid().into(), &true.into()));
+    let config = rig.config().display().to_string();
+    assert!(rig.prints(&["gateway", "-c", &config, "probe"]).contains("answers  version "));
     let deep = rig.json(&["gateway", "status", "--deep", "--json"]);
     assert_eq!(deep["health"]["ok"], true);
 
@@ -94,11 +98,15 @@ fn a_wrong_token_is_refused_and_not_repeated() {
     assert_eq!(rig.json(&right)["ok"], true);
 
     let stranger = Rig::new();
-    let ended = stranger.run(&["gateway", "call", "health", "--url", &url, "--token", "wrong-canary"]);
+    let ended =
+        stranger.run(&["gateway", "call", "health", "--url", &url, "--token", "wrong-canary"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
-    let first = "Gateway call failed: Error: gateway closed (1008): unauthorized: gateway token mismatch";
+    let first =
+        "Gateway call failed: Error: gateway closed (1008): unauthorized: device token mismatch";
     assert!(ended.stderr.starts_with(first), "{}", ended.stderr);
-    let place = format!("Gateway target: {url}\nSource: cli --url\nConfig: STATE/config.json\nBind: loopback\n");
+    let place = format!(
+        "Gateway target: {url}\nSource: cli --url\nConfig: STATE/config.json\nBind: loopback\n"
+    );
     assert!(ended.stderr.contains(&place), "{}", ended.stderr);
     assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
 }
@@ -143,7 +151,8 @@ fn a_second_gateway_is_told_who_holds_the_folder() {
     let gateway = rig.gateway(&[]);
     let ended = rig.run(&["gateway", "run", "--port", "0"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
-    let first = format!("error: another gateway (process {}) runs on this state folder\n", gateway.pid());
+    let first =
+        format!("error: another gateway (process {}) runs on this state folder\n", gateway.pid());
     assert!(ended.stderr.starts_with(&first), "{}", ended.stderr);
     assert!(ended.stderr.contains("hint: stop it with `rusty-claw gateway stop`"));
 }

@@ -1,9 +1,9 @@
 //! The chat page in a real browser, against the real gateway with the model that needs nothing.
 
-#[expect(dead_code, reason = "shared by several test binaries")]
-mod process;
 #[path = "process/browser.rs"]
 mod browser;
+#[expect(dead_code, reason = "shared by several test binaries")]
+mod process;
 
 use browser::Browser;
 use process::{Gateway, configure};
@@ -26,7 +26,10 @@ async fn a_newcomer_opens_the_page_and_talks_to_an_agent() {
     assert_eq!(browser.value("location.hash").await, "");
 
     let answers = |count: usize| {
-        format!("[...{}].filter(m => m.dataset.live !== 'true').length >= {count}", found("message-assistant"))
+        format!(
+            "[...{}].filter(m => m.dataset.live !== 'true').length >= {count}",
+            found("message-assistant")
+        )
     };
     browser.value(&format!("{}[0].focus()", found("composer"))).await;
     browser.types("hello there").await;
@@ -35,7 +38,9 @@ async fn a_newcomer_opens_the_page_and_talks_to_an_agent() {
     browser.until("/demonstration/i.test(document.body.innerText)").await;
 
     browser.types("run: echo seen-$((40+2))").await;
-    browser.until(&format!("[...{}].some(row => row.dataset.state === 'done')", found("tool-row"))).await;
+    browser
+        .until(&format!("[...{}].some(row => row.dataset.state === 'done')", found("tool-row")))
+        .await;
     browser.until("document.body.innerText.includes('seen-42')").await;
 
     // What was said is there again after a reload, and the device is known without a code.
@@ -74,5 +79,8 @@ async fn a_used_code_is_refused_in_words() {
     let mut second = Browser::start(&chromium, &home.path().join("second")).await;
     second.open(&gateway.page).await;
     second.until("document.body.innerText.includes('rusty-claw dashboard')").await;
-    assert_eq!(second.value(&format!("{}[0]?.dataset.state === 'up'", found("status"))).await, false);
+    assert_eq!(
+        second.value(&format!("{}[0]?.dataset.state === 'up'", found("status"))).await,
+        false
+    );
 }

@@ -89,7 +89,10 @@ async fn killed_between_receiving_and_answering_it_answers_once() {
     world.model.answer(Reply::text("second"));
     world.telegram.user_says(OWNER, OWNER, "and now?");
     let sent = world.telegram.wait_for_sent(2).await;
-    assert_eq!(sent.iter().map(|sent| sent.shown.as_str()).collect::<Vec<_>>(), ["yes, once", "second"]);
+    assert_eq!(
+        sent.iter().map(|sent| sent.shown.as_str()).collect::<Vec<_>>(),
+        ["yes, once", "second"]
+    );
     let asked = world.model.requests();
     let last = asked.last().unwrap().body["messages"].as_array().unwrap().len();
     assert_eq!(last, 3, "the question stands in the conversation once");
@@ -100,12 +103,16 @@ async fn killed_between_receiving_and_answering_it_answers_once() {
 async fn killed_while_a_command_runs_it_ends_the_command_and_does_not_run_it_again() {
     let world = World::new().await;
     let mark = world.home().join("ran");
-    let command = format!("echo ran >> {}; echo $$ > {}.pid; sleep 600", mark.display(), mark.display());
+    let command =
+        format!("echo ran >> {}; echo $$ > {}.pid; sleep 600", mark.display(), mark.display());
     world.model.answer(Reply::tool("exec", json!({ "command": command })));
     let gateway = Gateway::start(world.home());
     world.telegram.user_says(OWNER, OWNER, "run it");
     let pid_file = world.home().join("ran.pid");
-    let pid = until(|| std::fs::read_to_string(&pid_file).ok().and_then(|pid| pid.trim().parse::<i32>().ok())).await;
+    let pid = until(|| {
+        std::fs::read_to_string(&pid_file).ok().and_then(|pid| pid.trim().parse::<i32>().ok())
+    })
+    .await;
     gateway.kill();
     until(|| (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())).await;
 

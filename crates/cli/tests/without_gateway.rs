@@ -17,7 +17,10 @@ fn a_turn_runs_in_this_process() {
 
     assert!(rig.prints(&["sessions"]).starts_with("agent:main:main"));
     let listed = rig.json(&["sessions", "list", "--json", "--limit", "1"]);
-    assert_eq!((&listed["count"], &listed["sessions"][0]["key"]), (&1.into(), &"agent:main:main".into()));
+    assert_eq!(
+        (&listed["count"], &listed["sessions"][0]["key"]),
+        (&1.into(), &"agent:main:main".into())
+    );
 }
 
 #[test]
@@ -31,7 +34,18 @@ fn a_turn_in_this_process_uses_tools() {
 fn nobody_waits_in_a_new_store() {
     let rig = Rig::with_config(DEMO);
     assert_eq!(rig.prints(&["pairing", "list"]), "nobody waits to be let in\n");
-    assert_eq!(rig.json(&["pairing", "list", "telegram", "--json"])["requests"], serde_json::json!([]));
+    assert_eq!(
+        rig.json(&["pairing", "list", "telegram", "--json"])["requests"],
+        serde_json::json!([])
+    );
+}
+
+#[test]
+fn a_new_state_folder_is_made_where_one_is_needed() {
+    for words in [&["sessions"][..], &["pairing", "list"]] {
+        let ended = Rig::new().run(words);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
+    }
 }
 
 #[test]
@@ -54,11 +68,16 @@ fn the_doctor_says_what_is_wrong() {
     let rig = Rig::with_config(DEMO);
     let told = rig.run(&["doctor", "--json"]);
     let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
-    let names: Vec<_> = told["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
+    let names: Vec<_> =
+        told["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
     assert!(names.contains(&&"configuration".into()), "{names:?}");
 
     let broken = Rig::with_config("{ gateway: { prot: 1 } }\n");
     let ended = broken.run(&["doctor"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (1, ""));
-    assert!(ended.stdout.contains("fail  configuration: STATE/config.json:1:14: gateway.prot"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("fail  configuration: STATE/config.json:1:14: gateway.prot"),
+        "{}",
+        ended.stdout
+    );
 }

@@ -29,7 +29,7 @@ const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     ask: Ask,
@@ -60,8 +60,8 @@ struct Ask {
     /// The session by its id
     #[arg(long, value_name = "ID")]
     session_id: Option<String>,
-    /// The session of this person, where sessions are kept apart by sender
-    #[arg(short, long, value_name = "PERSON", conflicts_with_all = ["session_key", "session_id"])]
+    /// The session of this person. Our own gateway refuses it for now, others know it.
+    #[arg(short, long, value_name = "PERSON", hide = true, conflicts_with_all = ["session_key", "session_id"])]
     to: Option<String>,
     /// How long the model thinks: off, minimal, low, medium, high, xhigh
     #[arg(long, value_name = "LEVEL")]
@@ -96,24 +96,20 @@ impl Ask {
         self.message.as_deref().unwrap_or_default()
     }
 
-    /// The session's key, unless the session is named by something else.
-    fn key(&self) -> Option<String> {
-        match (&self.session_key, &self.agent) {
-            (Some(key), _) => Some(key.clone()),
-            (None, _) if self.session_id.is_some() || self.to.is_some() => None,
-            (None, Some(agent)) => Some(format!("agent:{agent}:main")),
-            (None, None) => Some("main".to_owned()),
-        }
+    /// The session's key, unless something else names the session.
+    fn key(&self) -> Option<&str> {
+        let other = self.agent.is_some() || self.session_id.is_some() || self.to.is_some();
+        self.session_key.as_deref().or((!other).then_some("main"))
     }
 
     fn params(&self) -> Value {
         let mut params = json!({ "message": self.text(), "idempotencyKey": Uuid::new_v4() });
         let choices = [
-            ("agentId", self.agent.clone()),
+            ("agentId", self.agent.as_deref()),
             ("sessionKey", self.key()),
-            ("sessionId", self.session_id.clone()),
-            ("to", self.to.clone()),
-            ("thinking", self.thinking.clone()),
+            ("sessionId", self.session_id.as_deref()),
+            ("to", self.to.as_deref()),
+            ("thinking", self.thinking.as_deref()),
         ];
         for (name, choice) in choices {
             if let Some(choice) = choice {
@@ -148,8 +144,11 @@ async fn through_gateway(ask: &Ask, context: &Context) -> Done {
 /// Runs the turn here, with the same parts as a gateway.
 async fn here(ask: &Ask, context: &Context) -> Done {
     let config = context.config()?;
-    let mut local = Local::open(&context.home, &config, context.environment()).await?;
-    let key = ask.key().unwrap_or_default();
+    let mut local = Local::open(&context.home, config, context.environment()).await?;
+    let key = match (ask.key(), &ask.agent) {
+        (None, Some(agent)) => format!("agent:{agent}:main"),
+        (key, _) => key.unwrap_or("main").to_owned(),
+    };
     let timeout = ask.timeout.filter(|secs| *secs > 0).map(Duration::from_secs);
     let answered = local.ask(ask.text(), &key, timeout, |_signal| {}).await;
     let closed = local.close().await;
@@ -160,10 +159,8 @@ async fn here(ask: &Ask, context: &Context) -> Done {
         Ending::Stopped { cause, text } => (text, Some(cause.as_str())),
         Ending::Failed { error, .. } => return Err(Failure::new("the turn failed").why(error)),
     };
-    let payloads: Vec<_> = (!text.is_empty())
-        .then(|| json!({ "text": text, "mediaUrl": null }))
-        .into_iter()
-        .collect();
+    let payloads: Vec<_> =
+        (!text.is_empty()).then(|| json!({ "text": text, "mediaUrl": null })).into_iter().collect();
     let answer = json!({
         "runId": reply.run.as_str(),
         "status": "ok",
@@ -227,7 +224,7 @@ mod tests {
     fn the_session_is_the_one_that_was_named_else_the_main_one() {
         check("-m hi", json!({"message": "hi", "sessionKey": "main"}));
         check("run --message hi", json!({"message": "hi", "sessionKey": "main"}));
-        let agent = json!({"message": "hi", "agentId": "a", "sessionKey": "agent:a:main"});
+        let agent = json!({"message": "hi", "agentId": "a"});
         check("-m hi --agent a", agent);
         check("-m hi --session-key k", json!({"message": "hi", "sessionKey": "k"}));
         check("-m hi --session-id i", json!({"message": "hi", "sessionId": "i"}));
@@ -250,7 +247,8 @@ mod tests {
 
     #[test]
     fn every_part_of_an_answer_is_said() {
-        let answer = json!({"result": {"payloads": [{"text": "a"}, {"mediaUrl": "u"}, {"text": "b"}]}});
+        let answer =
+            json!({"result": {"payloads": [{"text": "a"}, {"mediaUrl": "u"}, {"text": "b"}]}});
         assert_eq!(said(&answer), "a\nb");
         assert_eq!(said(&json!({"status": "ok"})), "");
     }

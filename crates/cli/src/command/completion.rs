@@ -17,7 +17,12 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::args::Args::command(), "rusty-claw", &mut script);
+    clap_complete::generate(
+        args.shell,
+        &mut crate::args::Args::command(),
+        "rusty-claw",
+        &mut script,
+    );
     output::raw(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Done {
 }
 
 /// The summary for people; what cannot be read is shown as it came.
-pub(crate) fn told(health: &Value) -> String {
+fn told(health: &Value) -> String {
     let Ok(summary) = serde_json::from_value::<HealthSummary>(health.clone()) else {
         return health.to_string();
     };
@@ -57,10 +57,7 @@ pub(crate) fn told(health: &Value) -> String {
         "gateway".to_owned(),
         format!("well (looked at in {})", words::duration(summary.duration_ms)),
     ]];
-    for id in &summary.channel_order {
-        let label = summary.channel_labels.get(id).and_then(Value::as_str).unwrap_or(id);
-        rows.push(vec!["channel".to_owned(), format!("{label}: {}", channel(&summary.channels[id]))]);
-    }
+    rows.extend(channels(&summary));
     for agent in &summary.agents {
         let name = agent.name.as_ref().unwrap_or(&agent.agent_id);
         let default = if agent.is_default { " (default)" } else { "" };
@@ -68,11 +65,24 @@ pub(crate) fn told(health: &Value) -> String {
         let sessions = words::count(sessions, "session", "sessions");
         rows.push(vec!["agent".to_owned(), format!("{name}{default}: {sessions}")]);
     }
-    for session in &summary.sessions.recent {
-        let age = session.age.map_or_else(|| "never used".into(), |age| words::duration(age) + " ago");
-        rows.push(vec!["session".to_owned(), format!("{}: {age}", session.key)]);
-    }
+    rows.extend(summary.sessions.recent.iter().map(|session| used(&session.key, session.age)));
     words::table(&rows)
+}
+
+/// A row for each channel.
+pub(crate) fn channels(summary: &HealthSummary) -> Vec<Vec<String>> {
+    let row = |id: &String| {
+        let label = summary.channel_labels.get(id).and_then(Value::as_str).unwrap_or(id);
+        let channel = summary.channels.get(id).map_or_else(|| "nothing known".to_owned(), channel);
+        vec!["channel".to_owned(), format!("{label}: {channel}")]
+    };
+    summary.channel_order.iter().map(row).collect()
+}
+
+/// The row of a session that was last used so long ago. Unit: milliseconds.
+pub(crate) fn used(key: &str, age: Option<u64>) -> Vec<String> {
+    let age = age.map_or_else(|| "never used".to_owned(), |age| words::duration(age) + " ago");
+    vec!["session".to_owned(), format!("{key}: {age}")]
 }
 
 /// A channel's own summary: which of its truths hold, and what went wrong last.

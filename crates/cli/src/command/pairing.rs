@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use claw_app::Local;
 use claw_domain::{ChannelId, Clock, SystemClock};
+use claw_store::PairingRequest;
 use serde_json::{Value, json};
 
 use super::Done;
@@ -110,7 +111,7 @@ impl Approve {
         let approved = way.approve(&channel, &code).await;
         way.close().await?;
         let approved = approved?;
-        let who = approved["id"].as_str().unwrap_or("the sender").to_owned();
+        let who = approved["request"]["id"].as_str().unwrap_or("the sender").to_owned();
         output::text(&format!("{who} may now write on {channel}"))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -119,12 +120,12 @@ impl Approve {
 impl Way {
     async fn find(context: &Context, args: &WayArgs) -> Result<Self, Failure> {
         let config = context.config()?;
-        if rpc::is_meant(context, &config, &args.connection) {
+        if rpc::is_meant(context, config, &args.connection) {
             let timeout = args.timeout.duration();
             let gateway = Gateway::connect(context, &args.connection, timeout).await?;
             return Ok(Self::Gateway(Box::new(gateway), args.timeout));
         }
-        let local = Local::open(&context.home, &config, context.environment()).await?;
+        let local = Local::open(&context.home, config, context.environment()).await?;
         Ok(Self::Here(Box::new(local)))
     }
 
@@ -140,18 +141,7 @@ impl Way {
             Self::Here(local) => {
                 let channel = channel.map(ChannelId::from);
                 let waiting = local.pairings(channel.as_ref()).await?;
-                let requests = waiting.iter().map(|request| {
-                    json!({
-                        "channel": request.channel.as_str(),
-                        "accountId": request.account.as_str(),
-                        "id": request.peer.as_str(),
-                        "name": request.name,
-                        "code": request.code,
-                        "createdAtMs": request.created_at.as_millisecond(),
-                        "expiresAtMs": request.expires_at.as_millisecond(),
-                    })
-                });
-                Ok(json!({ "requests": requests.collect::<Vec<_>>() }))
+                Ok(json!({ "requests": waiting.iter().map(shown).collect::<Vec<_>>() }))
             }
         }
     }
@@ -164,7 +154,7 @@ impl Way {
             }
             Self::Here(local) => {
                 let request = local.approve(&ChannelId::from(channel), code).await?;
-                Ok(json!({ "channel": channel, "id": request.peer.as_str() }))
+                Ok(json!({ "ok": true, "request": shown(&request) }))
             }
         }
     }
@@ -178,6 +168,19 @@ impl Way {
     }
 }
 
+/// A request in the gateway's form.
+fn shown(request: &PairingRequest) -> Value {
+    json!({
+        "channel": request.channel.as_str(),
+        "accountId": request.account.as_str(),
+        "id": request.peer.as_str(),
+        "name": request.name,
+        "code": request.code,
+        "createdAt": request.created_at.as_millisecond(),
+        "expiresAt": request.expires_at.as_millisecond(),
+    })
+}
+
 fn told(listed: &Value) -> String {
     let requests = listed["requests"].as_array().map_or(&[][..], Vec::as_slice);
     if requests.is_empty() {
@@ -186,7 +189,7 @@ fn told(listed: &Value) -> String {
     let now = SystemClock.now().as_millisecond();
     let text = |request: &Value, key: &str| request[key].as_str().unwrap_or_default().to_owned();
     let row = |request: &Value| {
-        let left = request["expiresAtMs"].as_i64().map_or(0, |at| at - now);
+        let left = request["expiresAt"].as_i64().map_or(0, |at| at - now);
         vec![
             text(request, "channel"),
             text(request, "code"),
@@ -206,7 +209,7 @@ mod tests {
     fn who_waits_is_told_with_code_and_name() {
         let hour = SystemClock.now().as_millisecond() + 3_600_000 + 60_000;
         let listed = json!({"requests": [
-            {"channel": "telegram", "code": "ABCDEFGH", "id": "7", "name": "Ann", "expiresAtMs": hour},
+            {"channel": "telegram", "code": "ABCDEFGH", "id": "7", "name": "Ann", "expiresAt": hour},
         ]});
         assert_eq!(told(&listed), "telegram  ABCDEFGH  7  1 h left  Ann");
         assert_eq!(told(&json!({"requests": []})), "nobody waits to be let in");

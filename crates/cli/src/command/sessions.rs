@@ -17,7 +17,6 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     list: List,
@@ -83,7 +82,7 @@ impl List {
     /// From the gateway or, where none runs, from the store.
     async fn listed(&self, context: &Context) -> Result<Value, Failure> {
         let config = context.config()?;
-        if rpc::is_meant(context, &config, &self.connection) {
+        if rpc::is_meant(context, config, &self.connection) {
             let mut params = json!({});
             if let Some(active) = self.active {
                 params["activeMinutes"] = active.into();
@@ -94,7 +93,7 @@ impl List {
             let timeout = self.timeout.duration();
             return rpc::call(context, &self.connection, timeout, "sessions.list", params).await;
         }
-        let local = Local::open(&context.home, &config, context.environment()).await?;
+        let local = Local::open(&context.home, config, context.environment()).await?;
         let sessions = local.sessions().await;
         local.close().await?;
         Ok(self.chosen(&sessions?))
@@ -156,7 +155,8 @@ fn told(listed: &Value) -> String {
         let row: SessionRow = serde_json::from_value(session.clone()).unwrap_or_default();
         let age = row.updated_at.map(|at| u64::try_from(now - at).unwrap_or(0));
         let age = age.map_or_else(|| "never used".to_owned(), |age| words::duration(age) + " ago");
-        let tokens = row.total_tokens.map_or_else(String::new, |n| words::count(n, "token", "tokens"));
+        let tokens =
+            row.total_tokens.map_or_else(String::new, |n| words::count(n, "token", "tokens"));
         let model = [row.model_provider, row.model].into_iter().flatten().collect::<Vec<_>>();
         vec![row.key, age, tokens, model.join("/")]
     };

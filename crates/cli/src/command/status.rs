@@ -46,23 +46,56 @@ pub(crate) async fn run(args: Args, context: &Context) -> Done {
         }
         let probe = if args.deep { json!({ "probe": true }) } else { json!({}) };
         let health = gateway.call("health", probe, timeout).await?;
-        output::text(&told(&gateway, &status, &health))
+        output::text(&told(&place(&gateway), &status, &health))
     };
     let done = asked.await;
     gateway.close().await;
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn told(gateway: &Gateway, status: &Value, health: &Value) -> String {
-    let hello = gateway.client().hello();
+fn place(gateway: &Gateway) -> String {
+    let (hello, url) = (gateway.hello(), rpc::shown(&gateway.place().url));
     let up = words::duration(hello.snapshot.uptime_ms);
-    let url = rpc::shown(&gateway.place().url);
-    let mut said = format!("{url}: version {}, up {up}\n", hello.server.version);
-    if let Some(model) = status["sessions"]["defaults"]["model"].as_str() {
-        said.push_str(&format!("model    {model}\n"));
+    format!("{url}, version {}, up {up}", hello.server.version)
+}
+
+/// The channels as `health` knows them, the rest as `status` does.
+fn told(place: &str, status: &Value, health: &Value) -> String {
+    let mut rows = vec![vec!["gateway".to_owned(), place.to_owned()]];
+    let sessions = &status["sessions"];
+    if let Some(model) = sessions["defaults"]["model"].as_str() {
+        rows.push(vec!["model".to_owned(), model.to_owned()]);
     }
-    for line in status["channelSummary"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        said.push_str(&format!("{line}\n"));
+    rows.extend(health::channels(&serde_json::from_value(health.clone()).unwrap_or_default()));
+    let recent = sessions["recent"].as_array().into_iter().flatten();
+    let recent =
+        recent.filter_map(|row| Some(health::used(row["key"].as_str()?, row["age"].as_u64())));
+    rows.extend(recent);
+    words::table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_told_in_lines() {
+        let status = json!({"sessions": {
+            "count": 1, "defaults": {"model": "demo"},
+            "recent": [{"key": "agent:main:main", "age": 2000}],
+        }});
+        let health = json!({
+            "ok": true, "ts": 1, "durationMs": 3, "heartbeatSeconds": 0, "defaultAgentId": "main",
+            "channels": {"telegram": {"running": true}}, "channelOrder": ["telegram"],
+            "channelLabels": {}, "agents": [],
+            "sessions": {"path": "p", "count": 0, "recent": []},
+        });
+        assert_eq!(
+            told("ws://127.0.0.1:1, version 1, up 5 s", &status, &health),
+            "gateway  ws://127.0.0.1:1, version 1, up 5 s\n\
+             model    demo\n\
+             channel  telegram: running\n\
+             session  agent:main:main: 2 s ago"
+        );
     }
-    said + &health::told(health)
 }

@@ -56,7 +56,10 @@ impl Browser {
                 }
             }
         });
-        let url = tokio::time::timeout(PATIENCE, rx).await.expect("the browser listens").expect("it lives");
+        let url = tokio::time::timeout(PATIENCE, rx)
+            .await
+            .expect("the browser listens")
+            .expect("it lives");
         let (socket, _) = connect_async(url).await.expect("DevTools answers");
         let mut browser = Self { child, socket, session: String::new(), last: 0 };
         let target = browser.call("Target.createTarget", json!({"url": "about:blank"})).await;
@@ -85,7 +88,8 @@ impl Browser {
 
     /// The value of an expression.
     pub(crate) async fn value(&mut self, expression: &str) -> Value {
-        let evaluate = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let evaluate =
+            json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.call("Runtime.evaluate", evaluate).await;
         answer["result"]["value"].clone()
     }
@@ -96,7 +100,10 @@ impl Browser {
         while self.value(expression).await != json!(true) {
             if tokio::time::Instant::now() > patience {
                 let text = self.value("document.body.innerText").await;
-                panic!("never: {expression}\nThe page shows:\n{}", text.as_str().unwrap_or_default());
+                panic!(
+                    "never: {expression}\nThe page shows:\n{}",
+                    text.as_str().unwrap_or_default()
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -106,7 +113,8 @@ impl Browser {
     pub(crate) async fn types(&mut self, text: &str) {
         self.call("Input.insertText", json!({ "text": text })).await;
         for kind in ["rawKeyDown", "keyUp"] {
-            let key = json!({"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13});
+            let key =
+                json!({"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13});
             self.call("Input.dispatchKeyEvent", key).await;
         }
     }
@@ -119,8 +127,11 @@ impl Browser {
         }
         self.socket.send(Message::text(call.to_string())).await.expect("the browser lives");
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an answer comes");
-            let Message::Text(text) = frame.expect("the browser lives").expect("a frame") else { continue };
+            let frame =
+                tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an answer comes");
+            let Message::Text(text) = frame.expect("the browser lives").expect("a frame") else {
+                continue;
+            };
             let frame: Value = serde_json::from_str(&text).expect("JSON");
             if frame["id"] == json!(self.last) {
                 assert!(frame.get("error").is_none(), "{method}: {frame}");

@@ -56,7 +56,8 @@ impl Gateway {
                 Err(error) => panic!("no address after {error}:\n{}", seen.join("\n")),
             }
         };
-        let port = page["http://127.0.0.1:".len()..].split('/').next().and_then(|port| port.parse().ok());
+        let port =
+            page["http://127.0.0.1:".len()..].split('/').next().and_then(|port| port.parse().ok());
         Self { child, port: port.expect("a port"), page, log }
     }
 
@@ -92,7 +93,10 @@ impl Gateway {
     /// Waits for a line that holds `text`.
     pub(crate) fn prints(&self, text: &str) -> String {
         loop {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line with {text:?}: {error}"));
+            let line = self
+                .log
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|error| panic!("no line with {text:?}: {error}"));
             if line.contains(text) {
                 return line;
             }

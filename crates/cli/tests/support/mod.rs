@@ -10,8 +10,7 @@ use tempfile::TempDir;
 use crate::process::{self, Gateway, configure};
 
 /// A configuration that needs nothing of the machine.
-pub(crate) const DEMO: &str =
-    "{ agents: { defaults: { model: { primary: 'demo/demo' } } } }\n";
+pub(crate) const DEMO: &str = "{ agents: { defaults: { model: { primary: 'demo/demo' } } } }\n";
 
 /// A home, gone with its owner.
 pub(crate) struct Rig(TempDir);

@@ -39,7 +39,7 @@ impl Set {
             false => edit::value_from_words(&self.value),
         };
         let config = context.config()?;
-        keep(context, &config, &config.set(&path, &value)?)?;
+        keep(context, config, &config.set(&path, &value)?)?;
         done("set", &path, context);
         Ok(())
     }
@@ -52,7 +52,7 @@ impl Unset {
         if config.get(&path).is_none() {
             return Err(not_set(&path));
         }
-        keep(context, &config, &config.unset(&path)?)?;
+        keep(context, config, &config.unset(&path)?)?;
         done("unset", &path, context);
         Ok(())
     }
@@ -81,7 +81,9 @@ fn keep(context: &Context, old: &Config, text: &str) -> Result<(), Failure> {
     check(context, text)?;
     let file = &home.config;
     // What somebody else wrote meanwhile is not ours to undo.
-    if file.exists() && fs::read(file).map_err(|error| failed(file, &error))? != old.source().as_bytes() {
+    if file.exists()
+        && fs::read(file).map_err(|error| failed(file, &error))? != old.source().as_bytes()
+    {
         let what = format!("{} was changed meanwhile", file.display());
         return Err(Failure::new(what).hint("try again"));
     }

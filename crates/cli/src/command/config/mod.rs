@@ -97,10 +97,11 @@ impl Get {
 
 impl File {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let path = &context.home.config;
+        let file = &context.home.config;
+        let path = file.display().to_string();
         match self.json {
-            true => output::json(&json!({ "path": path, "exists": path.exists() })),
-            false => output::text(&path.display().to_string()),
+            true => output::json(&json!({ "path": path, "exists": file.exists() })),
+            false => output::text(&path),
         }
     }
 }

@@ -26,12 +26,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Done {
     let pending: Vec<_> = config.iter().flat_map(|config| config.pending()).collect();
     if args.json {
         let pending = pending.iter().map(|key| {
-            let (path, file) = (key.path.to_string(), &key.file);
+            let (path, file) = (key.path.to_string(), key.file.display().to_string());
             json!({ "path": path, "file": file, "line": key.line, "column": key.column })
         });
         output::json(&json!({
             "valid": problems.is_empty(),
-            "path": path,
+            "path": path.display().to_string(),
             "issues": problems.iter().map(issue).collect::<Vec<_>>(),
             "pending": pending.collect::<Vec<_>>(),
         }))?;
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Done {
 fn issue(problem: &Problem) -> Value {
     let Problem { file, line, column, path, message, hint } = problem;
     json!({
-        "file": file,
+        "file": file.display().to_string(),
         "line": line,
         "column": column,
         "path": path,

@@ -10,7 +10,6 @@ use crate::context::Context;
 
 /// Without a sub-command the gateway runs.
 #[derive(Debug, Default, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     run: run::Args,

@@ -57,7 +57,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Done {
     let running = GatewayBuilder::new(context.home.clone()).overrides(overrides).start().await?;
     output::text(&said(running.banner()))?;
     let stop = CancellationToken::new();
-    let ended = until_signal(running.stopped(stop.clone()), &stop, async || signals.next().await).await;
+    let ended =
+        until_signal(running.stopped(stop.clone()), &stop, async || signals.next().await).await;
     match ended {
         End::InOrder => Ok(ExitCode::SUCCESS),
         // The rest of an orderly end is what the second signal wants to skip. The log has all that

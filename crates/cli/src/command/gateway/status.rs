@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use claw_app::lock_holder;
+use claw_app::{Home, Target, lock_holder};
 use serde_json::{Map, Value, json};
 
 use super::super::Done;
@@ -31,8 +31,17 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// What was found out.
+struct Report<'a> {
+    home: &'a Home,
+    /// The process that holds the state folder.
+    pid: Option<u32>,
+    target: Target,
+    /// `None` when nobody was asked.
+    probe: Option<Result<Probe, Failure>>,
+}
+
 /// What an answering gateway told.
-#[derive(Debug, Default)]
 struct Probe {
     version: String,
     uptime_ms: u64,
@@ -42,87 +51,88 @@ struct Probe {
 
 /// Exits with 1 when no gateway answers or, without a probe, none runs here.
 pub(super) async fn run(args: Args, context: &Context) -> Done {
-    let config = context.config()?;
-    let target = rpc::target(context, &config, &args.connection)?;
-    let pid = lock_holder(&context.home.state_dir);
-    let probe = match args.no_probe {
-        true => None,
-        false => Some(probe(&args, context).await),
+    let report = Report {
+        home: &context.home,
+        pid: lock_holder(&context.home.state_dir),
+        target: rpc::target(context, context.config()?, &args.connection)?,
+        probe: if args.no_probe { None } else { Some(Probe::ask(&args, context).await) },
     };
-    let well = match &probe {
-        Some(probe) => probe.is_ok(),
-        None => pid.is_some(),
-    };
-    let home = &context.home;
-    if args.json {
-        let mut status = json!({
-            "running": pid.is_some(),
-            "pid": pid,
-            "stateDir": home.state_dir,
-            "config": home.config,
-            "target": { "url": rpc::shown(&target.url), "source": target.source },
-        });
-        match &probe {
-            Some(Ok(probe)) => {
-                let (version, uptime) = (&probe.version, probe.uptime_ms);
-                status["rpc"] = json!({ "ok": true, "version": version, "uptimeMs": uptime });
-                status.as_object_mut().expect("made above").extend(probe.deep.clone());
-            }
-            Some(Err(failure)) => status["rpc"] = json!({ "ok": false, "error": failure.what() }),
-            None => {}
-        }
-        output::json(&status)?;
-    } else {
-        let process = match pid {
-            Some(pid) => format!("runs (process {pid})"),
-            None => "none runs on this state folder".to_owned(),
-        };
-        let mut rows = vec![
-            vec!["gateway".to_owned(), process],
-            vec!["state".to_owned(), home.state_dir.display().to_string()],
-            vec!["config".to_owned(), home.config.display().to_string()],
-            vec!["target".to_owned(), format!("{} ({})", rpc::shown(&target.url), target.source)],
-        ];
-        if let Some(Ok(probe)) = &probe {
-            let up = words::duration(probe.uptime_ms);
-            rows.push(vec!["answers".to_owned(), format!("version {}, up {up}", probe.version)]);
-        }
-        output::text(&words::table(&rows))?;
-        if let Some(Ok(probe)) = &probe {
-            for (name, told) in &probe.deep {
-                output::text(&format!("{name}:"))?;
-                output::json(told)?;
-            }
-        }
+    match args.json {
+        true => output::json(&report.as_json())?,
+        false => output::text(&report.told())?,
     }
-    match probe {
-        Some(Err(failure)) => Err(failure),
-        _ if well => Ok(ExitCode::SUCCESS),
-        _ => Err(Failure::new("no gateway runs on this state folder")
+    match (report.probe, report.pid) {
+        (Some(Ok(_)), _) | (None, Some(_)) => Ok(ExitCode::SUCCESS),
+        (Some(Err(failure)), _) => Err(failure),
+        (None, None) => Err(Failure::new("no gateway runs on this state folder")
             .hint("start it with `rusty-claw gateway run`")),
     }
 }
 
-async fn probe(args: &Args, context: &Context) -> Result<Probe, Failure> {
-    let timeout = args.timeout.duration();
-    let gateway = Gateway::connect(context, &args.connection, timeout).await?;
-    let told = ask(&gateway, args.deep, timeout).await;
-    gateway.close().await;
-    told
+impl Report<'_> {
+    fn as_json(&self) -> Value {
+        let mut json = json!({
+            "running": self.pid.is_some(),
+            "pid": self.pid,
+            "stateDir": self.home.state_dir.display().to_string(),
+            "config": self.home.config.display().to_string(),
+            "target": { "url": rpc::shown(&self.target.url), "source": self.target.source },
+        });
+        match &self.probe {
+            Some(Ok(Probe { version, uptime_ms, deep })) => {
+                json["rpc"] = json!({ "ok": true, "version": version, "uptimeMs": uptime_ms });
+                for (name, told) in deep {
+                    json[name] = told.clone();
+                }
+            }
+            Some(Err(failure)) => json["rpc"] = json!({ "ok": false, "error": failure.what() }),
+            None => {}
+        }
+        json
+    }
+
+    fn told(&self) -> String {
+        let process = match self.pid {
+            Some(pid) => format!("runs (process {pid})"),
+            None => "none runs on this state folder".to_owned(),
+        };
+        let target = format!("{} ({})", rpc::shown(&self.target.url), self.target.source);
+        let mut rows = vec![
+            vec!["gateway".to_owned(), process],
+            vec!["state".to_owned(), self.home.state_dir.display().to_string()],
+            vec!["config".to_owned(), self.home.config.display().to_string()],
+            vec!["target".to_owned(), target],
+        ];
+        let Some(Ok(Probe { version, uptime_ms, deep })) = &self.probe else {
+            return words::table(&rows);
+        };
+        let up = words::duration(*uptime_ms);
+        rows.push(vec!["answers".to_owned(), format!("version {version}, up {up}")]);
+        let deep = deep.iter().map(|(name, told)| format!("\n{name}: {told:#}"));
+        words::table(&rows) + &deep.collect::<String>()
+    }
 }
 
-async fn ask(gateway: &Gateway, deep: bool, timeout: Duration) -> Result<Probe, Failure> {
-    let hello = gateway.client().hello();
-    let mut probe = Probe {
-        version: hello.server.version.clone(),
-        uptime_ms: hello.snapshot.uptime_ms,
-        ..Probe::default()
-    };
-    if deep {
-        for (name, method) in [("health", "health"), ("channels", "channels.status")] {
-            let told = gateway.call(method, json!({ "probe": true }), timeout).await?;
-            probe.deep.insert(name.to_owned(), told);
-        }
+impl Probe {
+    async fn ask(args: &Args, context: &Context) -> Result<Self, Failure> {
+        let timeout = args.timeout.duration();
+        let gateway = Gateway::connect(context, &args.connection, timeout).await?;
+        let hello = gateway.hello();
+        let (version, uptime_ms) = (hello.server.version.clone(), hello.snapshot.uptime_ms);
+        let deep = match args.deep {
+            true => deep(&gateway, timeout).await,
+            false => Ok(Map::new()),
+        };
+        gateway.close().await;
+        Ok(Self { version, uptime_ms, deep: deep? })
     }
-    Ok(probe)
+}
+
+async fn deep(gateway: &Gateway, timeout: Duration) -> Result<Map<String, Value>, Failure> {
+    let mut deep = Map::new();
+    for (name, method) in [("health", "health"), ("channels", "channels.status")] {
+        let told = gateway.call(method, json!({ "probe": true }), timeout).await?;
+        deep.insert(name.to_owned(), told);
+    }
+    Ok(deep)
 }

@@ -69,7 +69,8 @@ pub(super) async fn stop_running(context: &Context) -> Result<Option<u32>, Failu
         Ok(()) => Ok(Some(pid)),
         Err(_) => {
             let waited = STOP_WAIT.as_secs();
-            let hint = format!("`kill -9 {pid}` ends it at once; the next start goes on from there");
+            let hint =
+                format!("`kill -9 {pid}` ends it at once; the next start goes on from there");
             Err(Failure::new(format!("the gateway (process {pid}) still runs after {waited} s"))
                 .hint(hint))
         }
