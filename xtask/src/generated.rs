@@ -21,6 +21,10 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
             println!("wrote {name}");
         }
     }
-    ensure!(stale.is_empty(), "not what the code says: {}; run `cargo xtask gen`", stale.join(", "));
+    ensure!(
+        stale.is_empty(),
+        "not what the code says: {}; run `cargo xtask gen`",
+        stale.join(", ")
+    );
     Ok(())
 }

@@ -21,7 +21,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
             let lines: usize = files.iter().map(|(_, lines)| lines).sum();
             let largest = files.iter().max_by_key(|(_, lines)| lines);
             let name = folder.strip_prefix(root)?.display().to_string();
-            let largest = largest.map_or_else(String::new, |(file, lines)| format!("{file} ({lines})"));
+            let largest =
+                largest.map_or_else(String::new, |(file, lines)| format!("{file} ({lines})"));
             println!("{:<28} {lines:>6}  {largest}", name.trim_start_matches("./"));
             total += lines;
         }
@@ -38,7 +39,11 @@ fn collect(folder: &Path, files: &mut Vec<(String, usize)>) -> Result<()> {
             if name != "tests" {
                 collect(&path, files)?;
             }
-        } else if name.ends_with(".rs") && name != "tests.rs" && name != "test.rs" && name != "samples.rs" {
+        } else if name.ends_with(".rs")
+            && name != "tests.rs"
+            && name != "test.rs"
+            && name != "samples.rs"
+        {
             files.push((name, code_lines(&fs::read_to_string(&path)?)));
         }
     }
@@ -62,6 +67,11 @@ mod tests {
 
     #[test]
     fn tests_comments_and_blank_lines_do_not_count() {
-        assert_eq!(code_lines("//! Doc.\n\nfn a() {\n    // why\n}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n"), 2);
+        assert_eq!(
+            code_lines(
+                "//! Doc.\n\nfn a() {\n    // why\n}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n"
+            ),
+            2
+        );
     }
 }

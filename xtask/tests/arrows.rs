@@ -69,7 +69,8 @@ fn fault(from: &str, to: &str) -> Option<String> {
 fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root");
     let words = ["metadata", "--no-deps", "--format-version", "1", "--offline"];
-    let output = Command::new(env!("CARGO")).args(words).current_dir(root).output().expect("cargo starts");
+    let output =
+        Command::new(env!("CARGO")).args(words).current_dir(root).output().expect("cargo starts");
     serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
 }
 
@@ -81,9 +82,16 @@ fn arrows() -> BTreeMap<String, Vec<String>> {
     let uses = |package: &Value| {
         let all = package["dependencies"].as_array().expect("dependencies").iter();
         let shipped = all.filter(|dependency| dependency["kind"].is_null());
-        shipped.filter_map(|dependency| dependency["name"].as_str()).filter(|name| ours(name)).map(str::to_owned).collect()
+        shipped
+            .filter_map(|dependency| dependency["name"].as_str())
+            .filter(|name| ours(name))
+            .map(str::to_owned)
+            .collect()
     };
-    packages.iter().map(|package| (package["name"].as_str().expect("a name").to_owned(), uses(package))).collect()
+    packages
+        .iter()
+        .map(|package| (package["name"].as_str().expect("a name").to_owned(), uses(package)))
+        .collect()
 }
 
 #[test]
@@ -117,5 +125,25 @@ fn every_crate_takes_the_workspaces_lints_and_versions() {
         assert!(manifest.contains("[lints]\nworkspace = true"), "{path} has lints of its own");
         let own_version = manifest.lines().find(|line| line.contains("version = \""));
         assert_eq!(own_version, None, "{path} names a version");
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root");
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest reads");
+    assert!(manifest.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\""));
+}
+
+#[test]
+fn no_crate_is_there_for_later() {
+    for package in metadata()["packages"].as_array().expect("packages") {
+        let main = package["targets"][0]["src_path"].as_str().expect("a path");
+        let files = std::fs::read_dir(Path::new(main).parent().expect("a folder"))
+            .expect("the folder reads")
+            .count();
+        let text = std::fs::read_to_string(main).expect("the file reads");
+        let code = text.lines().filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+        assert!(files > 1 || code > 20, "{} holds nothing yet", package["name"]);
     }
 }

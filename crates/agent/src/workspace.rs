@@ -40,7 +40,7 @@ pub fn prepare_workspace(folder: &Path) -> Result<(), WorkspaceError> {
         let path = folder.join(name);
         match private_file(&path) {
             Ok(mut file) => {
-                io::Write::write_all(&mut file, content.as_bytes()).map_err(failed(&path))?
+                io::Write::write_all(&mut file, content.as_bytes()).map_err(failed(&path))?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(&path)(error)),

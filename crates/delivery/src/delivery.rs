@@ -27,7 +27,7 @@ use crate::{
 
 /// Most messages that are accepted and not yet closed. When full, accepting waits, and with it the
 /// platform's cursor or the client's request.
-const IN_FLIGHT_MAX: usize = 10_000;
+const IN_FLIGHT_MAX: usize = 20_000;
 
 /// How long a part of a reply is worth sending.
 const OUTBOX_AGE_MAX: Duration = Duration::from_secs(15 * 60);

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Most messages that wait in one lane. Further ones are refused, and their senders told.
-pub(crate) const LANE_WAITING_MAX: usize = 100;
+pub(crate) const LANE_WAITING_MAX: usize = 5_000;
 
 /// A turn that is over sooner shows no typing mark.
 const TYPING_AFTER: Duration = Duration::from_millis(400);
@@ -118,7 +118,7 @@ impl Lanes {
         session: &SessionKey,
         run: Option<&RunId>,
         cause: StopCause,
-    ) -> (Vec<RunId>, Vec<Box<Job>>) {
+    ) -> (Vec<RunId>, Vec<Job>) {
         let mut lanes = self.lock();
         let Some(lane) = lanes.get_mut(session) else { return (Vec::new(), Vec::new()) };
         let wanted = |candidate: &RunId| run.is_none_or(|run| run == candidate);
@@ -132,7 +132,7 @@ impl Lanes {
         let mut dropped = Vec::new();
         for waiting in std::mem::take(&mut lane.waiting) {
             match waiting {
-                Waiting { work: Work::Turn(job), .. } if wanted(&job.row.run) => dropped.push(job),
+                Waiting { work: Work::Turn(job), .. } if wanted(&job.row.run) => dropped.push(*job),
                 other => lane.waiting.push_back(other),
             }
         }
