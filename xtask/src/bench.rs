@@ -55,7 +55,8 @@ fn build(root: &Path) -> Result<PathBuf> {
         .current_dir(root)
         .status()?;
     ensure!(status.success(), "the build failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join("dist/rusty-claw"))
 }
 
@@ -164,18 +165,23 @@ async fn steady(telegram: &FakeTelegram) -> Result<Vec<f64>> {
     }
     let sent = telegram.wait_for_sent(known + STEADY).await;
     let handed = handed(telegram).await?;
-    let mut queues: std::collections::HashMap<i64, std::collections::VecDeque<u64>> = std::collections::HashMap::new();
+    let mut queues: std::collections::HashMap<i64, std::collections::VecDeque<u64>> =
+        std::collections::HashMap::new();
     for update in &handed[handed_before..] {
         let (chat, at) = (update["chat_id"].as_i64(), update["at_us"].as_u64());
-        let (Some(chat), Some(at)) = (chat, at) else { bail!("the book has another shape: {update}") };
+        let (Some(chat), Some(at)) = (chat, at) else {
+            bail!("the book has another shape: {update}")
+        };
         queues.entry(chat).or_default().push_back(at);
     }
     // Replies of one chat come in the order of its messages.
     sent[known..]
         .iter()
         .map(|sent| {
-            let handed = queues.get_mut(&sent.chat_id).and_then(std::collections::VecDeque::pop_front);
-            Ok(sent.at_us.saturating_sub(handed.context("a reply without a message")?) as f64 / 1000.0)
+            let handed =
+                queues.get_mut(&sent.chat_id).and_then(std::collections::VecDeque::pop_front);
+            Ok(sent.at_us.saturating_sub(handed.context("a reply without a message")?) as f64
+                / 1000.0)
         })
         .collect()
 }
@@ -213,8 +219,10 @@ async fn burst(telegram: &FakeTelegram, gateway: &Gateway) -> Result<Burst> {
     let cpu = gateway.cpu_s()? - cpu;
     // Whatever is sent twice comes within a moment.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let replies: Vec<String> = telegram.sent()[known..].iter().map(|sent| sent.shown.clone()).collect();
-    let distinct: std::collections::HashSet<_> = replies.iter().map(|text| text.rsplit(' ').next()).collect();
+    let replies: Vec<String> =
+        telegram.sent()[known..].iter().map(|sent| sent.shown.clone()).collect();
+    let distinct: std::collections::HashSet<_> =
+        replies.iter().map(|text| text.rsplit(' ').next()).collect();
     Ok(Burst {
         per_s: BURST as f64 / took.as_secs_f64(),
         lost: BURST.saturating_sub(distinct.len()),
@@ -223,13 +231,15 @@ async fn burst(telegram: &FakeTelegram, gateway: &Gateway) -> Result<Burst> {
     })
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// Clients that have connected and listen.
 async fn clients(port: u16) -> Result<Vec<Socket>> {
     let mut sockets = Vec::with_capacity(CLIENTS);
     for _ in 0..CLIENTS {
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://127.0.0.1:{port}/")).await?;
+        let (mut socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://127.0.0.1:{port}/")).await?;
         let connect = json!({
             "type": "req", "id": "1", "method": "connect",
             "params": {
@@ -278,7 +288,11 @@ impl Gateway {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             if let Ok(mut socket) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
-                socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+                socket
+                    .write_all(
+                        b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+                    )
+                    .await?;
                 let mut answer = String::new();
                 socket.read_to_string(&mut answer).await?;
                 if answer.starts_with("HTTP/1.1 200") {
@@ -300,14 +314,16 @@ impl Gateway {
 
     fn resident_kb(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
     }
 
     /// Processor time so far, user and system.
     fn cpu_s(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().context("a stat line")?.split_whitespace().collect();
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().context("a stat line")?.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         // Linux counts in USER_HZ, which is 100 on every architecture that we build for.
         Ok(ticks as f64 / 100.0)
@@ -341,20 +357,81 @@ struct Row {
 
 impl Report {
     fn rows(&self) -> Vec<Row> {
-        let row = |what, measured, budget, stretch, holds| Row { what, measured, budget, stretch, holds };
+        let row =
+            |what, measured, budget, stretch, holds| Row { what, measured, budget, stretch, holds };
         let mb = |kb: u64| format!("{:.1} MB", kb as f64 / 1000.0);
         vec![
-            row("start to ready (`/health` answers), median", format!("{:.0} ms (worst {:.0})", self.start_ms, self.start_worst_ms), "50 ms", "20 ms", self.start_ms <= 50.0),
-            row("start to Telegram polling", format!("{:.0} ms", self.polling_ms), "50 ms", "20 ms", self.polling_ms <= 50.0),
-            row("resident memory, idle, one channel", mb(self.idle_kb), "20 MB", "10 MB", self.idle_kb <= 20_000),
+            row(
+                "start to ready (`/health` answers), median",
+                format!("{:.0} ms (worst {:.0})", self.start_ms, self.start_worst_ms),
+                "50 ms",
+                "20 ms",
+                self.start_ms <= 50.0,
+            ),
+            row(
+                "start to Telegram polling",
+                format!("{:.0} ms", self.polling_ms),
+                "50 ms",
+                "20 ms",
+                self.polling_ms <= 50.0,
+            ),
+            row(
+                "resident memory, idle, one channel",
+                mb(self.idle_kb),
+                "20 MB",
+                "10 MB",
+                self.idle_kb <= 20_000,
+            ),
             row("resident memory after the load", mb(self.loaded_kb), "none", "none", true),
-            row("binary, stripped, default features", format!("{:.1} MB", self.binary_bytes as f64 / 1e6), "20 MB", "12 MB", self.binary_bytes <= 20_000_000),
-            row("time added to a message at 50/s, p50", format!("{:.1} ms", self.added_p50_ms), "none", "none", true),
-            row("time added to a message at 50/s, p99", format!("{:.1} ms", self.added_p99_ms), "10 ms", "3 ms", self.added_p99_ms <= 10.0),
-            row("messages through, durable, per second", format!("{:.0}", self.per_s), "1000", "3000", self.per_s >= 1000.0),
-            row("of these lost, doubled", format!("{}, {}", self.lost, self.doubled), "0, 0", "0, 0", self.lost + self.doubled == 0),
-            row("processor time for 1,000 messages, durable", format!("{:.2} s", self.cpu_per_1000_s), "1 s", "0.3 s", self.cpu_per_1000_s <= 1.0),
-            row("memory of each of 1,000 WebSocket clients", format!("{:.1} KB", self.client_kb), "none", "8 KB", true),
+            row(
+                "binary, stripped, default features",
+                format!("{:.1} MB", self.binary_bytes as f64 / 1e6),
+                "20 MB",
+                "12 MB",
+                self.binary_bytes <= 20_000_000,
+            ),
+            row(
+                "time added to a message at 50/s, p50",
+                format!("{:.1} ms", self.added_p50_ms),
+                "none",
+                "none",
+                true,
+            ),
+            row(
+                "time added to a message at 50/s, p99",
+                format!("{:.1} ms", self.added_p99_ms),
+                "10 ms",
+                "3 ms",
+                self.added_p99_ms <= 10.0,
+            ),
+            row(
+                "messages through, durable, per second",
+                format!("{:.0}", self.per_s),
+                "1000",
+                "3000",
+                self.per_s >= 1000.0,
+            ),
+            row(
+                "of these lost, doubled",
+                format!("{}, {}", self.lost, self.doubled),
+                "0, 0",
+                "0, 0",
+                self.lost + self.doubled == 0,
+            ),
+            row(
+                "processor time for 1,000 messages, durable",
+                format!("{:.2} s", self.cpu_per_1000_s),
+                "1 s",
+                "0.3 s",
+                self.cpu_per_1000_s <= 1.0,
+            ),
+            row(
+                "memory of each of 1,000 WebSocket clients",
+                format!("{:.1} KB", self.client_kb),
+                "none",
+                "8 KB",
+                true,
+            ),
         ]
     }
 
@@ -366,11 +443,16 @@ impl Report {
              acknowledged.\n\n",
         );
         let _infallible = writeln!(page, "Machine: {}.\n", machine());
-        page.push_str("| what | measured | budget | stretch | budget holds |\n|---|---|---|---|---|\n");
+        page.push_str(
+            "| what | measured | budget | stretch | budget holds |\n|---|---|---|---|---|\n",
+        );
         for row in self.rows() {
             let holds = if row.holds { "yes" } else { "**no**" };
-            let _infallible =
-                writeln!(page, "| {} | {} | {} | {} | {holds} |", row.what, row.measured, row.budget, row.stretch);
+            let _infallible = writeln!(
+                page,
+                "| {} | {} | {} | {} | {holds} |",
+                row.what, row.measured, row.budget, row.stretch
+            );
         }
         let _infallible = write!(
             page,
@@ -384,7 +466,8 @@ impl Report {
     }
 
     fn check(&self) -> Result<()> {
-        let broken: Vec<_> = self.rows().into_iter().filter(|row| !row.holds).map(|row| row.what).collect();
+        let broken: Vec<_> =
+            self.rows().into_iter().filter(|row| !row.holds).map(|row| row.what).collect();
         ensure!(broken.is_empty(), "over budget: {}", broken.join("; "));
         Ok(())
     }

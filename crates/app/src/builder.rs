@@ -373,3 +373,32 @@ fn notes(engine: &Engine, config: &Config) -> Vec<String> {
     notes.push("commands run unconfined, as you, until the sandbox comes".into());
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(config: &str, loopback: bool) -> Result<bool, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let config_path = folder.path().join("config.json");
+        let home =
+            Home { state_dir: folder.path().to_owned(), config: config_path, explicit: false };
+        let config = serde_json::from_str(config).unwrap();
+        let none = |_: &str| None;
+        let found = auth(&config, &Overrides::default(), &home, &none, loopback);
+        found.map(|(_, made)| made).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_secret_one_is_made_on_loopback_and_the_start_refused_beyond_it() {
+        let exposed =
+            Err("the gateway would listen beyond this machine without a secret".to_owned());
+        assert_eq!(check("{}", true), Ok(true));
+        // SEC-28: nobody is let in without a secret from elsewhere.
+        assert_eq!(check("{}", false), exposed);
+        assert_eq!(check(r#"{"auth":{"token":""}}"#, false), exposed);
+        assert_eq!(check(r#"{"auth":{"mode":"password","token":"t"}}"#, false), exposed);
+        assert_eq!(check(r#"{"auth":{"token":"t"}}"#, false), Ok(false));
+        assert_eq!(check(r#"{"auth":{"password":"p"}}"#, false), Ok(false));
+    }
+}

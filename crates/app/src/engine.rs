@@ -12,7 +12,7 @@ use claw_agent::{
 };
 use claw_config::{Config, Problem};
 use claw_delivery::{Account, Binding, Delivery, Listener, Router, Scribe, SessionConfig};
-use claw_domain::{AgentId, Clock, IdSource, ModelRef, SystemClock, Timestamp};
+use claw_domain::{AgentId, Clock, IdSource, ModelRef, SystemClock};
 use claw_guard::{ExecAsk, ExecSecurity, Profile, ToolPolicy, ToolRules};
 use claw_provider::RetryPolicy;
 use claw_store::{Fence, Lease, Store};
@@ -196,7 +196,10 @@ impl Engine {
             StoreBackend::Postgres => return Err(StartError::NotHere("store.backend: postgres")),
         };
         let node = home.node()?;
-        let claimed = store.claim(&Lease::Gateway, node, clock.now(), Timestamp::MAX).await?;
+        // The lock above keeps others off this folder; the lease is over at once, so that a store
+        // that was moved here from another installation can be taken.
+        let now = clock.now();
+        let claimed = store.claim(&Lease::Gateway, node, now, now).await?;
         let fence = claimed.ok_or(StartError::StoreHeld)?;
         let ids = IdSource::new(node, store.last_event_id(node).await?);
         let scribe = Scribe::new(Arc::new(ids), Arc::clone(&clock));

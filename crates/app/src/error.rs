@@ -83,7 +83,7 @@ impl StartError {
                 "stop it with `rusty-claw gateway stop`, or use another RUSTY_CLAW_HOME".into(),
             ),
             Self::Store(error) => error.hint(),
-            Self::StoreHeld => Some("stop it, or wait until its lease ends".into()),
+            Self::StoreHeld => Some("stop that gateway first".into()),
             Self::Models(_) | Self::Model(_) => {
                 Some("see docs/config.md for models.providers".into())
             }
