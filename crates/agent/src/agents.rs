@@ -13,7 +13,7 @@ use claw_domain::{AgentId, EventId, ModelInfo, ModelRef, Session, SessionKey, Si
 use claw_guard::ToolPolicy;
 use claw_provider::{Prefix, Provider, RetryPolicy, ToolSpec};
 use claw_store::{Fence, Store};
-use claw_tool::Tool;
+use claw_tool::{Spec, Tool};
 use jiff::tz::TimeZone;
 
 use crate::{
@@ -139,6 +139,16 @@ pub struct Agents {
 pub(crate) struct Setup {
     pub(crate) models: Arc<dyn Models>,
     pub(crate) agents: Vec<Arc<AgentSpec>>,
+    offered: HashMap<AgentId, Arc<Offered>>,
+}
+
+/// The tools that an agent's model is told of, made once and shared by all of its turns.
+pub(crate) struct Offered {
+    pub(crate) specs: Arc<[ToolSpec]>,
+    /// Of names, descriptions and schemas: another digest begins another epoch.
+    pub(crate) digest: String,
+    /// What they take of a prompt. Unit: bytes.
+    pub(crate) bytes: usize,
 }
 
 impl Agents {
@@ -148,6 +158,7 @@ impl Agents {
     /// When there is no agent.
     pub fn new(parts: Parts) -> Self {
         assert!(!parts.agents.is_empty(), "a gateway has at least one agent");
+        let setup = Setup::new(parts.models, parts.agents, &parts.tools);
         Self {
             store: parts.store,
             fence: parts.fence,
@@ -157,14 +168,14 @@ impl Agents {
             command_environment: Arc::new(parts.command_environment),
             retry: parts.retry,
             version: parts.version,
-            setup: ArcSwap::from_pointee(Setup::new(parts.models, parts.agents)),
+            setup: ArcSwap::from_pointee(setup),
             prefixes: Mutex::default(),
         }
     }
 
     /// Exchanges models and agents of a running gateway; turns under way keep theirs.
     pub fn reconfigure(&self, models: Arc<dyn Models>, agents: Vec<AgentSpec>) {
-        self.setup.store(Arc::new(Setup::new(models, agents)));
+        self.setup.store(Arc::new(Setup::new(models, agents, &self.tools)));
     }
 
     /// The agents, the default one first.
@@ -206,17 +217,10 @@ impl Agents {
     }
 
     /// The tools that an agent's model is offered, in their order.
-    pub(crate) fn offered(&self, agent: &AgentSpec) -> Vec<ToolSpec> {
-        self.tools
-            .iter()
-            .map(|tool| tool.spec())
-            .filter(|spec| claw_guard::offered(&agent.tools, spec.name))
-            .map(|spec| ToolSpec {
-                name: spec.name.into(),
-                description: spec.description.into(),
-                parameters: spec.parameters.clone(),
-            })
-            .collect()
+    pub(crate) fn offered(&self, agent: &AgentSpec) -> Arc<Offered> {
+        let setup = self.setup.load();
+        // An agent that a change of configuration took away has no tools for the rest of its turn.
+        setup.offered.get(&agent.id).map_or_else(|| Arc::new(Offered::new([])), Arc::clone)
     }
 
     /// Keeps a prefix at hand. When the shelf is full it is emptied: the log still has them all.
@@ -243,7 +247,43 @@ impl Agents {
 }
 
 impl Setup {
-    fn new(models: Arc<dyn Models>, agents: Vec<AgentSpec>) -> Self {
-        Self { models, agents: agents.into_iter().map(Arc::new).collect() }
+    fn new(models: Arc<dyn Models>, agents: Vec<AgentSpec>, tools: &[Arc<dyn Tool>]) -> Self {
+        let offered = |agent: &AgentSpec| {
+            let specs = tools.iter().map(|tool| tool.spec());
+            Offered::new(specs.filter(|spec| claw_guard::offered(&agent.tools, spec.name)))
+        };
+        Self {
+            models,
+            offered: agents
+                .iter()
+                .map(|agent| (agent.id.clone(), Arc::new(offered(agent))))
+                .collect(),
+            agents: agents.into_iter().map(Arc::new).collect(),
+        }
+    }
+}
+
+impl Offered {
+    fn new<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Self {
+        let specs: Arc<[ToolSpec]> = specs
+            .into_iter()
+            .map(|spec| ToolSpec {
+                name: spec.name.into(),
+                description: spec.description.into(),
+                parameters: spec.parameters.clone(),
+            })
+            .collect();
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut bytes = 0;
+        for tool in specs.iter() {
+            let parameters = tool.parameters.to_string();
+            for part in [&tool.name, &tool.description, &parameters] {
+                digest.update(part.as_bytes());
+                bytes += part.len();
+            }
+        }
+        let digest =
+            digest.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { specs, digest, bytes }
     }
 }

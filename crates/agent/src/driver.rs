@@ -291,7 +291,6 @@ impl<'a> Driver<'a> {
         let agents = self.log.agents;
         let Some(resolved) = &self.resolved else { return Ok(()) };
         let tools = agents.offered(&self.agent);
-        let digest = tools_digest(&tools);
         let epoch = self.log.session.as_ref().and_then(|session| session.prefix);
         let mut why = match (self.log.job.begin, epoch) {
             (Begin::Anew(_), _) => "reset",
@@ -300,7 +299,7 @@ impl<'a> Driver<'a> {
         if let Some(epoch) = epoch {
             if let Some(prefix) = agents.kept_prefix(epoch)
                 && prefix.model() == &resolved.info
-                && prefix.tools() == tools
+                && std::ptr::eq(prefix.tools(), &*tools.specs)
             {
                 self.prefix = Some(prefix);
                 return Ok(());
@@ -309,8 +308,12 @@ impl<'a> Driver<'a> {
             if let Some(EventBody::PrefixEpoch { model, system, tools: had, .. }) =
                 event.map(|event| event.body)
             {
-                if model == resolved.info.reference && had == digest {
-                    let prefix = Arc::new(Prefix::new(resolved.info.clone(), system, tools));
+                if model == resolved.info.reference && had == tools.digest {
+                    let prefix = Arc::new(Prefix::new(
+                        resolved.info.clone(),
+                        system,
+                        Arc::clone(&tools.specs),
+                    ));
                     agents.keep_prefix(epoch, &prefix);
                     self.prefix = Some(prefix);
                     return Ok(());
@@ -319,17 +322,21 @@ impl<'a> Driver<'a> {
             }
         }
         let thinking = agents.thinking_of(&self.agent, self.log.session.as_ref(), &resolved.info);
-        let (spec, offered) = (Arc::clone(&self.agent), tools.clone());
+        let (spec, offered) = (Arc::clone(&self.agent), Arc::clone(&tools.specs));
         let system: Arc<str> =
             tokio::task::spawn_blocking(move || system_prompt(&spec, &offered, thinking.as_str()))
                 .await
                 .map_or_else(|_panicked| Arc::from(""), Arc::from);
-        let prefix = Arc::new(Prefix::new(resolved.info.clone(), Arc::clone(&system), tools));
+        let prefix = Arc::new(Prefix::new(
+            resolved.info.clone(),
+            Arc::clone(&system),
+            Arc::clone(&tools.specs),
+        ));
         let model = resolved.info.reference.clone();
         let epoch = self.log.event(EventBody::PrefixEpoch {
             model,
             system,
-            tools: digest,
+            tools: tools.digest.clone(),
             why: why.into(),
         });
         agents.keep_prefix(epoch, &prefix);
@@ -360,11 +367,7 @@ impl<'a> Driver<'a> {
             return u64::MAX;
         };
         let window = window_of(&self.agent, resolved);
-        let tools: usize = prefix
-            .tools()
-            .iter()
-            .map(|tool| tool.description.len() + tool.parameters.to_string().len())
-            .sum();
+        let tools = self.log.agents.offered(&self.agent).bytes;
         let answer = resolved.info.output_max.min(ANSWER_ROOM_MAX).min(window / 4);
         window.saturating_sub(estimate(prefix.system().len() + tools) + answer)
     }
@@ -663,16 +666,6 @@ fn wall_of(agent: &AgentSpec, job: &Job) -> Duration {
         Origin::Person { .. } => None,
     };
     asked.map_or(agent.limits.wall, |asked| asked.min(agent.limits.wall))
-}
-
-fn tools_digest(tools: &[claw_provider::ToolSpec]) -> String {
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-    for tool in tools {
-        digest.update(tool.name.as_bytes());
-        digest.update(tool.description.as_bytes());
-        digest.update(tool.parameters.to_string().as_bytes());
-    }
-    digest.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn size_of(block: &Block) -> usize {
