@@ -8,7 +8,9 @@ use std::path::Path;
 use process::{Gateway, command, configure};
 
 fn config(token: &str, more: &str) -> String {
-    format!("{{ gateway: {{ auth: {{ token: '{token}' }}, reload: {{ debounceMs: 20 }} }}, agents: {{ defaults: {{ model: 'demo/demo' }} }}, {more} }}")
+    format!(
+        "{{ gateway: {{ auth: {{ token: '{token}' }}, reload: {{ debounceMs: 20 }} }}, agents: {{ defaults: {{ model: 'demo/demo' }} }}, {more} }}"
+    )
 }
 
 /// Whether a client with this token is let in.
@@ -29,7 +31,10 @@ fn a_sound_change_is_in_force_and_a_broken_one_is_refused() {
 
     configure(home.path(), &config("two", "sesion: {}"));
     let refused = gateway.prints("refused");
-    assert!(refused.contains("config.json:1:") && refused.contains("did you mean `session`?"), "{refused}");
+    assert!(
+        refused.contains("config.json:1:") && refused.contains("did you mean `session`?"),
+        "{refused}"
+    );
     assert!(let_in(home.path(), &gateway, "one"), "the running configuration stays");
 
     configure(home.path(), &config("two", "session: { dmScope: 'per-peer' }"));

@@ -9,7 +9,7 @@ use std::{
 
 use claw_domain::{
     Action, AssistantMessage, Ending, ExternalId, MessageText, Outbound, RunId, SessionKey,
-    StopCause,
+    SignalKind, StopCause,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -269,7 +269,10 @@ impl Lanes {
                 Err(panicked) => {
                     error!(run = %job.row.run, error = %panicked, "a turn broke");
                     let error = "Something broke inside the gateway while answering. Send it again.".to_owned();
-                    job.finish(&Ending::Failed { error, code: "internal".into() }, Vec::new()).await
+                    let ending = Ending::Failed { error, code: "internal".into() };
+                    job.finish(&ending, Vec::new()).await?;
+                    job.core.tell(&job.row.run, &job.session, SignalKind::Finished(ending));
+                    Ok(())
                 }
             },
             never = self.keep_typing(job) => match never {},

@@ -5,14 +5,11 @@ use std::{net::IpAddr, sync::Arc};
 use claw_domain::{DeviceId, EventBody};
 use claw_guard::SharedSecret;
 use claw_protocol::{
-    chat, close,
+    agent, chat, close,
     connect::{CAP_TOOL_EVENTS, CHALLENGE_EVENT},
     frame::{ErrorCode, ErrorShape, Response, StateVersion},
-    hello::{
-        Features, HelloAuth, HelloOk, Policy, ServerInfo, SessionDefaults, Snapshot,
-    },
+    hello::{Features, HelloAuth, HelloOk, Policy, ServerInfo, SessionDefaults, Snapshot},
     limits::PROTOCOL_VERSION,
-    agent,
 };
 use serde_json::{Value, json};
 use tracing::info;

@@ -95,11 +95,8 @@ mod tests {
     fn each_mode_takes_its_own_secret_only() {
         use AuthFailure::{PasswordMismatch, PasswordMissing, TokenMismatch, TokenMissing};
         use SharedSecret::{Absent, Valid, Wrong};
-        let both = |mode| Auth {
-            mode,
-            token: Some(Secret::new("t")),
-            password: Some(Secret::new("p")),
-        };
+        let both =
+            |mode| Auth { mode, token: Some(Secret::new("t")), password: Some(Secret::new("p")) };
         let (token, password) = (both(AuthMode::Token), both(AuthMode::Password));
         check(&token, json!({"token": "t"}), (Valid, AuthFailure::Refused));
         check(&token, json!({"token": "p"}), (Wrong, TokenMismatch));

@@ -27,6 +27,36 @@ struct Inner {
     run_ended: Notify,
 }
 
+/// Keeps the events of one run back. Dropped without [`Hold::release`], the run will never begin
+/// and is forgotten.
+#[must_use]
+pub(crate) struct Hold {
+    bus: Bus,
+    /// `None` when somebody else keeps them back, or they flow already.
+    run: Option<RunId>,
+}
+
+impl Hold {
+    /// Lets the events go, those that were kept back first.
+    pub(crate) fn release(mut self) {
+        let Some(run) = self.run.take() else { return };
+        let inner = &self.bus.0;
+        let mut runs = locked(&inner.runs);
+        let outputs = runs.release(&run);
+        self.bus.send(outputs);
+        drop(runs);
+        inner.run_ended.notify_waiters();
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(run) = &self.run {
+            locked(&self.bus.0.runs).forget(run);
+        }
+    }
+}
+
 impl Bus {
     /// A bus that nobody listens to yet.
     pub fn new(limits: Limits) -> Self {
@@ -63,20 +93,10 @@ impl Bus {
         }
     }
 
-    pub(crate) fn hold(&self, run: &RunId, session: &SessionKey, asker: Asker) {
-        locked(&self.0.runs).hold(run, session, asker);
-    }
-
-    pub(crate) fn release(&self, run: &RunId) {
-        let mut runs = locked(&self.0.runs);
-        let outputs = runs.release(run);
-        self.send(outputs);
-        drop(runs);
-        self.0.run_ended.notify_waiters();
-    }
-
-    pub(crate) fn forget(&self, run: &RunId) {
-        locked(&self.0.runs).forget(run);
+    /// Keeps a run's events back until its asker has its answer.
+    pub(crate) fn hold(&self, run: &RunId, session: &SessionKey, asker: Asker) -> Hold {
+        let held = locked(&self.0.runs).hold(run, session, asker);
+        Hold { bus: self.clone(), run: held.then(|| run.clone()) }
     }
 
     /// Tells clients at once that these runs are stopped. Returns the ids that they know them by.

@@ -80,11 +80,18 @@ impl Mint {
     }
 
     /// Whether `offered` lets `device` in as `role` with the scopes that it asks for.
-    pub(crate) fn admits(&self, device: &Paired, role: Role, asked: &Scopes, offered: &str) -> bool {
+    pub(crate) fn admits(
+        &self,
+        device: &Paired,
+        role: Role,
+        asked: &Scopes,
+        offered: &str,
+    ) -> bool {
         let Some(token) = device.tokens.get(role.as_str()) else { return false };
         let right = self.token(&device.device_id, role.as_str(), token.generation).matches(offered);
         // Checked on use as well as on issue: both the token and the device must cover it.
-        let covered = device.covers(role, asked) && Scopes::parse(&token.scopes).grant(asked) == *asked;
+        let covered =
+            device.covers(role, asked) && Scopes::parse(&token.scopes).grant(asked) == *asked;
         right && token.generation > 0 && token.revoked_at_ms.is_none() && covered
     }
 }
@@ -133,8 +140,13 @@ impl Paired {
         all.extend(known.into_iter().flat_map(|token| token.scopes.iter().cloned()));
         let generation = known.map_or(0, |token| token.generation) + 1;
         let role = role.as_str().to_owned();
-        let token =
-            Token { role: role.clone(), scopes: all, generation, created_at_ms: now, revoked_at_ms: None };
+        let token = Token {
+            role: role.clone(),
+            scopes: all,
+            generation,
+            created_at_ms: now,
+            revoked_at_ms: None,
+        };
         self.tokens.insert(role, token);
         true
     }
@@ -234,8 +246,11 @@ mod tests {
     #[test]
     fn a_token_is_43_letters_that_differ_by_device_role_and_generation() {
         let mint = mint();
-        let tokens = [("d", "operator", 1), ("e", "operator", 1), ("d", "node", 1), ("d", "operator", 2)]
-            .map(|(device, role, generation)| mint.token(device, role, generation).expose().to_owned());
+        let tokens =
+            [("d", "operator", 1), ("e", "operator", 1), ("d", "node", 1), ("d", "operator", 2)]
+                .map(|(device, role, generation)| {
+                    mint.token(device, role, generation).expose().to_owned()
+                });
         assert!(tokens.iter().all(|token| token.len() == 43), "{tokens:?}");
         assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), 4);
     }

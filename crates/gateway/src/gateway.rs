@@ -1,8 +1,9 @@
 //! The face of this room: what a gateway is built from, and what may be asked of it.
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Instant,
 };
 
@@ -120,6 +121,8 @@ pub(crate) struct Core {
     /// Fires when what has not stopped by then is dropped.
     pub(crate) kill: CancellationToken,
     pub(crate) started: Instant,
+    /// The first address that it listens on.
+    pub(crate) bound: OnceLock<IpAddr>,
 }
 
 /// What a change of configuration exchanges.
@@ -157,6 +160,7 @@ impl Gateway {
             stopping: CancellationToken::new(),
             kill: CancellationToken::new(),
             started: Instant::now(),
+            bound: OnceLock::new(),
         }))
     }
 
@@ -171,7 +175,8 @@ impl Gateway {
         serve::serve(&self.0, listeners, stop).await;
     }
 
-    /// A new code for a browser: one use, ten minutes. Some eight of them work at one time.
+    /// A new code for a browser: one use, ten minutes. Eight work at one time; a further one ends
+    /// the oldest.
     pub fn setup_code(&self) -> SetupCode {
         self.0.setup_code()
     }
@@ -224,7 +229,8 @@ impl Core {
     pub(crate) fn present(&self) -> Vec<PresenceEntry> {
         let now = self.now_ms();
         let About { host, version, .. } = &self.about;
-        let own = PresenceEntry::gateway(host, "127.0.0.1", version, std::env::consts::OS, now);
+        let ip = self.bound.get().map(ToString::to_string).unwrap_or_default();
+        let own = PresenceEntry::gateway(host, &ip, version, std::env::consts::OS, now);
         locked(&self.presence).list(own, now)
     }
 

@@ -64,13 +64,9 @@ pub(crate) enum Verdict {
     /// Let it in.
     Enter,
     /// Pair the device at once, then let it in.
-    PairSilently {
-        rule: &'static str,
-    },
+    PairSilently { rule: &'static str },
     /// The owner decides.
-    Ask {
-        rule: &'static str,
-    },
+    Ask { rule: &'static str },
 }
 
 impl Refusal {
@@ -112,14 +108,16 @@ impl Handshake {
         if method != connect::METHOD {
             return Err(Refusal::invalid(&id, "invalid handshake: first request must be connect"));
         }
-        let connect = ConnectParams::read(params)
-            .map_err(|problems| Refusal::invalid(&id, format!("invalid connect params: {problems}")))?;
+        let connect = ConnectParams::read(params).map_err(|problems| {
+            Refusal::invalid(&id, format!("invalid connect params: {problems}"))
+        })?;
         if !connect.speaks(PROTOCOL_VERSION) {
             let error = ErrorShape::invalid_request("protocol mismatch")
                 .with_details(json!({"expectedProtocol": PROTOCOL_VERSION}));
             return Err(Refusal::answered(&id, close::PROTOCOL_ERROR, error));
         }
-        let role = Role::parse(connect.role()).ok_or_else(|| Refusal::invalid(&id, "invalid role"))?;
+        let role =
+            Role::parse(connect.role()).ok_or_else(|| Refusal::invalid(&id, "invalid role"))?;
         let client = if connect.client.is_browser() { Client::Browser } else { Client::Native };
         let (page, host) = (self.origin.as_deref(), self.host.as_deref());
         let origin = may_approach(client, page, host, allowed_origins)

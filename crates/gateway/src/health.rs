@@ -53,7 +53,9 @@ impl Core {
     pub(crate) async fn health(&self, age: Age) -> Result<Value, claw_store::Error> {
         let known = |now: i64| {
             let last = locked(&self.health.last);
-            last.as_ref().filter(|(at, _)| (now - at).abs() < age.ms_max()).map(|(_, health)| health.clone())
+            last.as_ref()
+                .filter(|(at, _)| (now - at).abs() < age.ms_max())
+                .map(|(_, health)| health.clone())
         };
         if let Some(health) = known(self.now_ms()) {
             return Ok(health);
@@ -84,7 +86,11 @@ impl Core {
             SessionsHealth {
                 path: path.clone(),
                 count: sessions.len(),
-                recent: sessions.iter().take(RECENT_MAX).map(|session| recent(session, now)).collect(),
+                recent: sessions
+                    .iter()
+                    .take(RECENT_MAX)
+                    .map(|session| recent(session, now))
+                    .collect(),
             }
         };
         let agents = self.agents.specs().into_iter().map(|spec| AgentHealth {

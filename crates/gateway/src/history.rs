@@ -7,9 +7,7 @@ use claw_protocol::history::{self, Message};
 pub(crate) fn message(entry: &Entry) -> Option<Message> {
     let timestamp = entry.at.as_millisecond();
     match &entry.body {
-        EntryBody::User(user) => {
-            Some(Message::User { content: blocks(&user.content), timestamp })
-        }
+        EntryBody::User(user) => Some(Message::User { content: blocks(&user.content), timestamp }),
         EntryBody::Assistant(message) => Some(assistant(message, timestamp)),
         EntryBody::ToolResult(result) => Some(Message::ToolResult {
             tool_call_id: result.call.to_string(),

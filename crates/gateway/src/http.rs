@@ -12,11 +12,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use claw_domain::{DeviceId, Secret};
 use claw_guard::{Client, Origin, Role, Scopes, may_approach};
-use claw_protocol::{
-    device::PublicKey,
-    schema::Schema,
-    scope,
-};
+use claw_protocol::{device::PublicKey, schema::Schema, scope};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,7 +32,7 @@ const CODE_CLIENT: &str = claw_protocol::connect::CLIENT_CONTROL_UI;
 
 /// Whom a request comes from, put into it by whoever accepted the connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct From(pub(crate) SocketAddr);
+pub(crate) struct CameFrom(pub(crate) SocketAddr);
 
 /// Everything that is answered to plain HTTP.
 pub(crate) fn router(core: Arc<Core>) -> Router {
@@ -103,7 +99,8 @@ impl IntoResponse for NoTrade {
             Self::Refused(status, message) => (status, message.to_owned()),
             Self::WrongCode => (
                 StatusCode::UNAUTHORIZED,
-                "this code does not work, or no longer; `rusty-claw dashboard` makes a new one".into(),
+                "this code does not work, or no longer; `rusty-claw dashboard` makes a new one"
+                    .into(),
             ),
             Self::Store(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         };
@@ -115,7 +112,7 @@ async fn trade_code(
     State(core): State<Arc<Core>>,
     request: Request<Body>,
 ) -> Result<Response, NoTrade> {
-    let address = request.extensions().get::<From>().map(|From(address)| *address);
+    let address = request.extensions().get::<CameFrom>().map(|CameFrom(address)| *address);
     let ip = address.ok_or(NoTrade::Refused(StatusCode::BAD_REQUEST, "unknown sender"))?.ip();
     is_from_our_page(request.headers())?;
     let trade = read_trade(request).await?;
@@ -143,19 +140,24 @@ async fn trade_code(
 /// Refuses what a foreign page could have sent. A program of its own sends no Origin.
 fn is_from_our_page(headers: &HeaderMap) -> Result<(), NoTrade> {
     let (origin, host) = (text(headers, &header::ORIGIN), text(headers, &header::HOST));
-    let own = matches!(
-        may_approach(Client::Native, origin, host, &[]),
-        Ok(Origin::Own | Origin::Absent)
-    );
+    let own =
+        matches!(may_approach(Client::Native, origin, host, &[]), Ok(Origin::Own | Origin::Absent));
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if !own || site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return Err(NoTrade::Refused(StatusCode::FORBIDDEN, "only the gateway's own page may ask this"));
+        return Err(NoTrade::Refused(
+            StatusCode::FORBIDDEN,
+            "only the gateway's own page may ask this",
+        ));
     }
     // A form can send no JSON, so that a page elsewhere cannot send this without being asked.
     let json = text(headers, &header::CONTENT_TYPE).is_some_and(|kind| {
-        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
-    if json { Ok(()) } else {
+    if json {
+        Ok(())
+    } else {
         Err(NoTrade::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"))
     }
 }
@@ -227,10 +229,8 @@ async fn page(State(core): State<Arc<Core>>, request: Request<Body>) -> Response
 }
 
 fn answer(status: StatusCode, body: Value) -> Response {
-    let headers = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers =
+        [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (status, headers, Json(body)).into_response()
 }
 

@@ -116,7 +116,12 @@ impl Hub {
     }
 
     /// Sends an event to everybody who may hear it; encoded once, and not at all without sockets.
-    pub(crate) fn broadcast(&self, event: &str, patience: Patience, payload: impl FnOnce() -> Value) {
+    pub(crate) fn broadcast(
+        &self,
+        event: &str,
+        patience: Patience,
+        payload: impl FnOnce() -> Value,
+    ) {
         self.send(event, patience, None, payload);
     }
 
@@ -169,7 +174,12 @@ impl Hub {
     /// Lets a client in: `hello` first, then `health` for it alone, then whatever is broadcast.
     ///
     /// Its `health` carries the number of the newest broadcast, so that the next one leaves no gap.
-    pub(crate) fn enter(&self, peer: &Arc<Peer>, hello: impl FnOnce(StateVersion) -> String, health: Value) {
+    pub(crate) fn enter(
+        &self,
+        peer: &Arc<Peer>,
+        hello: impl FnOnce(StateVersion) -> String,
+        health: Value,
+    ) {
         let mut state = locked(&self.state);
         peer.mailbox.response(hello(state.version).into());
         let event = News::Health.event();
@@ -261,7 +271,8 @@ mod tests {
     #[tokio::test]
     async fn guarded_events_pass_by_those_without_the_scope_and_still_count() {
         let hub = hub();
-        let (reader, pairer) = (enter(&hub, &["operator.read"], false), enter(&hub, &["operator.pairing"], false));
+        let (reader, pairer) =
+            (enter(&hub, &["operator.read"], false), enter(&hub, &["operator.pairing"], false));
         hub.broadcast("device.pair.requested", Patience::May, || json!({}));
         hub.broadcast("tick", Patience::May, || json!({}));
         let tick = r#"{"type":"event","event":"tick","payload":{},"seq":2}"#;

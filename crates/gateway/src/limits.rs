@@ -73,11 +73,12 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long a client may take to accept our last frame and to answer our close.
     pub goodbye: Duration,
-    /// Events that wait for one socket. Beyond, droppable ones are dropped and any other closes
-    /// it as a slow consumer. Unit: bytes.
+    /// Events that wait for one socket. While more wait, droppable ones are dropped and any other
+    /// closes it as a slow consumer. Unit: bytes.
     pub socket_bytes_max: usize,
-    /// Frames that wait for all sockets together, shared ones counted per socket. Beyond, a
-    /// socket that lags behind at all is treated as if it had reached its own limit. Unit: bytes.
+    /// Frames that wait for all sockets together, shared ones counted per socket. While more
+    /// wait, a socket that lags behind at all is treated as if it had reached its own limit.
+    /// Unit: bytes.
     pub sockets_bytes_max: usize,
 }
 

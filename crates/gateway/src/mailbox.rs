@@ -85,10 +85,11 @@ impl Mailbox {
         if let Patience::Newest(_) = patience {
             self.forget(&mut state, patience);
         }
+        // What waits already counts, so that one large frame never closes a socket that keeps up.
         let lags = state.event_bytes > 0;
-        let own = state.event_bytes + frame.len() > self.budget.socket_max;
-        let all = self.budget.used.load(Ordering::Relaxed) + frame.len() > self.budget.total_max;
-        if lags && (own || all) {
+        let own = state.event_bytes > self.budget.socket_max;
+        let all = self.budget.used.load(Ordering::Relaxed) > self.budget.total_max;
+        if own || (lags && all) {
             if patience == Patience::Must {
                 self.drop_all(&mut state);
                 state.closing = Some((close::POLICY_VIOLATION, close::REASON_SLOW_CONSUMER));
@@ -246,11 +247,11 @@ mod tests {
     #[test]
     fn what_may_be_dropped_is_dropped_and_what_must_arrive_closes() {
         let mailbox = mailbox(4, 100);
-        mailbox.event("aaa".into(), Patience::Must);
-        mailbox.event("bb".into(), Patience::May);
-        assert_eq!(steps(&mailbox), [send("aaa")]);
-        mailbox.event("ccc".into(), Patience::Must);
-        mailbox.event("dd".into(), Patience::Must);
+        mailbox.event("aaaaa".into(), Patience::Must);
+        mailbox.event("b".into(), Patience::May);
+        assert_eq!(steps(&mailbox), [send("aaaaa")]);
+        mailbox.event("ccccc".into(), Patience::Must);
+        mailbox.event("d".into(), Patience::Must);
         assert_eq!(steps(&mailbox), [SLOW]);
         assert_eq!(mailbox.budget.used.load(Ordering::Relaxed), 0);
     }
@@ -268,21 +269,22 @@ mod tests {
     #[test]
     fn news_never_close_a_socket() {
         let mailbox = mailbox(4, 100);
-        mailbox.event("aaaa".into(), Patience::Must);
+        mailbox.event("aaaaa".into(), Patience::Must);
         mailbox.event("health".into(), Patience::Newest("health"));
-        assert_eq!(steps(&mailbox), [send("aaaa")]);
+        assert_eq!(steps(&mailbox), [send("aaaaa")]);
     }
 
     #[test]
     fn a_frame_larger_than_the_limit_reaches_a_socket_that_keeps_up() {
         let mailbox = mailbox(4, 8);
+        mailbox.event("a".into(), Patience::Must);
         mailbox.event("a large frame".into(), Patience::Must);
-        assert_eq!(steps(&mailbox), [send("a large frame")]);
+        assert_eq!(steps(&mailbox), [send("a"), send("a large frame")]);
     }
 
     #[test]
     fn when_all_sockets_together_hold_too_much_those_that_lag_pay() {
-        let budget = Arc::new(Budget { used: AtomicUsize::new(0), socket_max: 100, total_max: 6 });
+        let budget = Arc::new(Budget { used: AtomicUsize::new(0), socket_max: 100, total_max: 5 });
         let (slow, quick) = (Mailbox::new(budget.clone()), Mailbox::new(budget));
         slow.event("aaaaaa".into(), Patience::Must);
         quick.event("bb".into(), Patience::Must);

@@ -38,7 +38,7 @@ pub(crate) struct Request {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
     /// It is a new request, to be shown to whoever may decide.
-    Anew(Request),
+    Anew(Box<Request>),
     /// The very same wish waits already, under this id.
     Again(String),
     /// Too many wait.
@@ -67,7 +67,7 @@ impl Pending {
         }
         let request = Request { id: Uuid::new_v4().to_string(), wish, ts: now };
         self.0.insert(request.id.clone(), request.clone());
-        Asked::Anew(request)
+        Asked::Anew(request.into())
     }
 
     /// The request under an id, which stays.
@@ -129,7 +129,8 @@ mod tests {
 
     fn id(asked: Asked) -> String {
         match asked {
-            Asked::Anew(Request { id, .. }) | Asked::Again(id) => id,
+            Asked::Anew(request) => request.id,
+            Asked::Again(id) => id,
             Asked::Full => panic!("there is room"),
         }
     }

@@ -53,7 +53,8 @@ impl Presence {
     /// Enters a client that came.
     pub(crate) fn came(&mut self, key: String, entry: PresenceEntry) {
         if !self.0.contains_key(&key) && self.0.len() >= PRESENCE_ENTRIES_MAX {
-            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.ts).map(|(key, _)| key.clone());
+            let oldest =
+                self.0.iter().min_by_key(|(_, entry)| entry.ts).map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 self.0.remove(&oldest);
             }

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use claw_protocol::{
-    close, connect::CHALLENGE_EVENT, frame::Event, limits::{PAYLOAD_BYTES_MAX, PRE_AUTH_FRAME_BYTES_MAX},
+    close,
+    connect::CHALLENGE_EVENT,
+    frame::Event,
+    limits::{PAYLOAD_BYTES_MAX, PRE_AUTH_FRAME_BYTES_MAX},
 };
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
@@ -85,12 +88,8 @@ async fn greet(
     let mut socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
     let nonce = Uuid::new_v4().to_string();
     let address = visitor.address;
-    let handshake = Handshake {
-        nonce,
-        peer: visitor.peer,
-        origin: visitor.origin,
-        host: visitor.host,
-    };
+    let handshake =
+        Handshake { nonce, peer: visitor.peer, origin: visitor.origin, host: visitor.host };
     let introduced = tokio::select! {
         introduced = introduce(core, &mut socket, &handshake, address) => introduced,
         () = core.stopping.cancelled() => {
@@ -170,7 +169,8 @@ async fn converse(core: &Arc<Core>, socket: &mut Socket, peer: &Arc<Peer>) -> (u
             // A client with many calls under way is not read until one of them is answered.
             message = socket.next(), if !peer.mailbox.is_busy() => match message {
                 Some(Ok(Message::Text(text))) => methods::dispatch(core, peer, &text),
-                Some(Ok(Message::Close(_))) | None => return (close::ABNORMAL, ""),
+                Some(Ok(Message::Close(_))) => return (close::NORMAL, ""),
+                None => return (close::ABNORMAL, ""),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return (code_of(&error), ""),
             },
@@ -179,7 +179,12 @@ async fn converse(core: &Arc<Core>, socket: &mut Socket, peer: &Arc<Peer>) -> (u
 }
 
 /// Writes one frame, or gives the socket up when it does not take it.
-async fn send(core: &Core, socket: &mut Socket, frame: Utf8Bytes, peer: &Peer) -> Result<(), (u16, &'static str)> {
+async fn send(
+    core: &Core,
+    socket: &mut Socket,
+    frame: Utf8Bytes,
+    peer: &Peer,
+) -> Result<(), (u16, &'static str)> {
     let slow = (close::POLICY_VIOLATION, close::REASON_SLOW_CONSUMER);
     let gone = (close::ABNORMAL, close::REASON_SLOW_CONSUMER);
     let mut writing = pin!(write(socket, frame));
@@ -248,8 +253,10 @@ async fn say_goodbye(core: &Core, socket: &mut Socket, code: u16, reason: &str) 
     }
     let frame = CloseFrame { code: code.into(), reason: close::reason(reason).to_owned().into() };
     let goodbye = async {
-        if socket.close(Some(frame)).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
+        match socket.close(Some(frame)).await {
+            Ok(()) => while let Some(Ok(_)) = socket.next().await {},
+            // The client closed first: only the answer to that has to leave.
+            Err(_) => drop(socket.flush().await),
         }
     };
     if timeout(core.bus.limits().goodbye, goodbye).await.is_err() {

@@ -102,7 +102,7 @@ impl Attempt {
 
     /// Refused with this text in the answer and in the close.
     #[track_caller]
-    fn is_told(self, message: &str) -> Refusal {
+    fn refused_with(self, message: &str) -> Refusal {
         let refusal = self.judged().expect_err("refused");
         let error = refusal.answer.as_ref().and_then(|answer| answer.error.clone());
         assert_eq!(error.expect("an error").message, message);
@@ -139,9 +139,9 @@ fn a_first_frame_that_is_no_connect_is_refused_as_captured() {
 fn versions_and_roles_that_are_not_spoken_here_are_refused() {
     let refusal =
         Attempt { spoil: |params| params["minProtocol"] = 4.into(), ..Attempt::default() }
-            .is_told("protocol mismatch");
+            .refused_with("protocol mismatch");
     assert_eq!(refusal.code, close::PROTOCOL_ERROR);
-    Attempt { role: "worker", ..Attempt::default() }.is_told("invalid role");
+    Attempt { role: "worker", ..Attempt::default() }.refused_with("invalid role");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_page_on_another_loopback_port_is_asked_about() {
         .comes_to(Verdict::Ask { rule: "pair-foreign-origin" });
     // SEC-05: whatever it says that it is.
     for client in [page, ("cli", "cli")] {
-        Attempt { client, origin: Some("https://evil.example"), ..Attempt::default() }.is_told(
+        Attempt { client, origin: Some("https://evil.example"), ..Attempt::default() }.refused_with(
             "origin not allowed (open the Control UI from the gateway host or allow it in gateway.controlUi.allowedOrigins)",
         );
     }
@@ -174,21 +174,29 @@ fn a_page_on_another_loopback_port_is_asked_about() {
 fn without_a_device_the_shared_secret_gives_a_connection_and_no_scope() {
     // SEC-06
     Attempt { with_device: false, ..Attempt::default() }.enters_with(&[]);
-    Attempt { with_device: false, client: ("openclaw-control-ui", "webchat"), origin: Some("http://127.0.0.1:18789"), ..Attempt::default() }
-        .is_told("control ui requires HTTPS or localhost (secure context)");
+    Attempt {
+        with_device: false,
+        client: ("openclaw-control-ui", "webchat"),
+        origin: Some("http://127.0.0.1:18789"),
+        ..Attempt::default()
+    }
+    .refused_with("control ui requires HTTPS or localhost (secure context)");
 }
 
 #[test]
 fn without_device_and_secret_there_is_no_way_in() {
     // SEC-03
     let refusal = Attempt { with_device: false, auth: json!({}), ..Attempt::default() }
-        .is_told("device identity required");
-    assert_eq!(refusal.answer.expect("answered").error.expect("an error").code, ErrorCode::NotPaired);
+        .refused_with("device identity required");
+    assert_eq!(
+        refusal.answer.expect("answered").error.expect("an error").code,
+        ErrorCode::NotPaired
+    );
     let guess = Attempt { with_device: false, auth: json!({"token": "wrong"}), ..Attempt::default() }
-        .is_told("unauthorized: gateway token mismatch (set gateway.remote.token to match gateway.auth.token)");
+        .refused_with("unauthorized: gateway token mismatch (set gateway.remote.token to match gateway.auth.token)");
     assert!(guess.guessed);
     Attempt { with_device: false, auth: json!({"password": "right"}), ..Attempt::default() }
-        .is_told("unauthorized: gateway token missing (set gateway.remote.token to match gateway.auth.token)");
+        .refused_with("unauthorized: gateway token missing (set gateway.remote.token to match gateway.auth.token)");
 }
 
 #[test]
@@ -204,16 +212,17 @@ fn a_paired_device_enters_by_its_own_token_with_no_more_than_that_token_covers()
     attempt(Some(ADMIN), vec!["operator.read"]).enters_with(&["operator.read"]);
     // SEC-12
     let mismatch = "unauthorized: device token mismatch (rotate/reissue device token)";
-    attempt(Some(&["operator.read"]), vec!["operator.admin"]).is_told(mismatch);
-    attempt(None, vec!["operator.read"]).is_told(mismatch);
+    attempt(Some(&["operator.read"]), vec!["operator.admin"]).refused_with(mismatch);
+    attempt(None, vec!["operator.read"]).refused_with(mismatch);
 }
 
 #[test]
 fn a_wrong_token_with_a_device_is_a_device_token_mismatch_and_a_guess() {
-    let refusal = Attempt { auth: json!({"token": "wrong"}), known: Some(ADMIN), ..Attempt::default() }
-        .is_told("unauthorized: device token mismatch (rotate/reissue device token)");
+    let refusal =
+        Attempt { auth: json!({"token": "wrong"}), known: Some(ADMIN), ..Attempt::default() }
+            .refused_with("unauthorized: device token mismatch (rotate/reissue device token)");
     assert!(refusal.guessed);
-    let silent = Attempt { auth: json!({}), ..Attempt::default() }.is_told(
+    let silent = Attempt { auth: json!({}), ..Attempt::default() }.refused_with(
         "unauthorized: gateway token missing (set gateway.remote.token to match gateway.auth.token)",
     );
     assert!(!silent.guessed);
@@ -236,11 +245,13 @@ fn a_known_device_that_asks_for_more_is_asked_about_like_a_new_one() {
 fn a_signature_is_good_for_this_connection_only() {
     // SEC-74: a replay carries the nonce of another connection.
     let replay: fn(&mut Value) = |params| params["device"]["nonce"] = "n-0".into();
-    Attempt { spoil: replay, ..Attempt::default() }.is_told("device nonce mismatch");
-    let widened: fn(&mut Value) = |params| params["scopes"] = json!(["operator.admin", "operator.read"]);
-    Attempt { spoil: widened, ..Attempt::default() }.is_told("device signature invalid");
+    Attempt { spoil: replay, ..Attempt::default() }.refused_with("device nonce mismatch");
+    // SEC-07: what it asks for is bound before it is in.
+    let widened: fn(&mut Value) =
+        |params| params["scopes"] = json!(["operator.admin", "operator.read"]);
+    Attempt { spoil: widened, ..Attempt::default() }.refused_with("device signature invalid");
     // A signature without a nonce is worth something from this machine only.
     Attempt { payload: Payload::V1, known: Some(ADMIN), ..Attempt::default() }.enters_with(ADMIN);
     Attempt { payload: Payload::V1, peer: Peer::Remote, ..Attempt::default() }
-        .is_told("device nonce required");
+        .refused_with("device nonce required");
 }

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    Answer, Call, Method, Reply,
+    Answer, Call, Failure, Method, Reply,
     chat::{self, ACCOUNT, CHANNEL, Message, is_success, readable, run_of, submit},
-    failed, operator,
+    failed, operator, refused,
 };
 use crate::{
     gateway::Core,
@@ -92,7 +92,7 @@ async fn agent(call: &Call) -> Answer {
     let params: Agent = call.read()?;
     if let Some(name) = params.unsupported() {
         let message = format!("invalid agent params: {name} is not supported");
-        return Err(ErrorShape::invalid_request(message));
+        return Err(refused(message));
     }
     let message = Message {
         session: session_of(call, &params).await?,
@@ -105,11 +105,14 @@ async fn agent(call: &Call) -> Answer {
     };
     let (run, session) = (message.run.clone(), message.session.clone());
     let core = &call.core;
-    match submit(call, message).await? {
+    let (submitted, hold) = submit(call, message).await?;
+    match submitted {
         Submitted::Started | Submitted::InFlight => {}
         Submitted::Stopped(stopped) => {
             core.bus.abort(&stopped, claw_domain::StopCause::Command, core.scribe.now());
-            return Ok(Reply::With(json!({"runId": run, "status": "ok", "summary": "completed", "result": {"payloads": [], "meta": {"aborted": !stopped.is_empty()}}})));
+            return Ok(Reply::With(
+                json!({"runId": run, "status": "ok", "summary": "completed", "result": {"payloads": [], "meta": {"aborted": !stopped.is_empty()}}}),
+            ));
         }
         Submitted::Closed { outcome, detail } => {
             let error = (!is_success(&outcome)).then_some(detail);
@@ -120,7 +123,7 @@ async fn agent(call: &Call) -> Answer {
     }
     let accepted = json!({"runId": run, "status": "accepted", "acceptedAt": core.now_ms()});
     call.respond(Response::ok(&*call.id, accepted));
-    core.bus.release(&run);
+    hold.release();
     // The wait for the end takes no place among the calls of the socket.
     let (core, peer, id) = (Arc::clone(core), Arc::clone(&call.peer), call.id.clone());
     call.core.tasks.spawn(async move {
@@ -134,9 +137,9 @@ async fn agent(call: &Call) -> Answer {
 }
 
 /// The session that is meant: by its key, its id, or as an agent's main one.
-async fn session_of(call: &Call, params: &Agent) -> Result<SessionKey, ErrorShape> {
+async fn session_of(call: &Call, params: &Agent) -> Result<SessionKey, Failure> {
     let core = &call.core;
-    let refuse = |message: String| Err(ErrorShape::invalid_request(message));
+    let refuse = |message: String| Err(refused(message));
     if let Some(key) = params.session_key.as_deref().filter(|key| !key.trim().is_empty()) {
         return call.session_key(key);
     }
@@ -160,48 +163,46 @@ async fn session_of(call: &Call, params: &Agent) -> Result<SessionKey, ErrorShap
 }
 
 /// The last answer of `agent`.
-async fn finished(
-    core: &Core,
-    id: &str,
-    run: &RunId,
-    session: &SessionKey,
-    end: End,
-) -> Response {
+async fn finished(core: &Core, id: &str, run: &RunId, session: &SessionKey, end: End) -> Response {
     if let Some(error) = end.error {
         let payload = json!({"runId": run, "status": "error", "summary": error});
         let error = ErrorShape::unavailable(error);
         return Response { payload: Some(payload), ..Response::error(id, error) };
     }
-    let (events, session) = match (core.store.run_events(run).await, core.store.session(session).await) {
-        (Ok(events), Ok(session)) => (events, session),
-        (Err(error), _) | (_, Err(error)) => return Response::error(id, failed(error)),
-    };
+    let (events, session) =
+        match (core.store.run_events(run).await, core.store.session(session).await) {
+            (Ok(events), Ok(session)) => (events, session),
+            (Err(error), _) | (_, Err(error)) => return Response::error(id, *failed(error)),
+        };
     let story = Story::read(&events);
     let text = end.text.or(story.text).unwrap_or_default();
     let silent = text.trim().is_empty() || text.trim() == claw_delivery::SILENT_REPLY;
     let payloads = if silent { vec![] } else { vec![json!({"text": text, "mediaUrl": null})] };
     let (model, usage) = (story.model, story.usage);
-    Response::ok(id, json!({
-        "runId": run, "status": "ok", "summary": "completed",
-        "result": {
-            "payloads": payloads,
-            "meta": {
-                "durationMs": story.took_ms,
-                "agentMeta": {
-                    "sessionId": session.map(|session| session.id),
-                    "provider": model.as_ref().map(|model| &model.provider),
-                    "model": model.as_ref().map(|model| &model.model),
-                    "usage": {
-                        "input": usage.input, "output": usage.output,
-                        "cacheRead": usage.cache_read, "cacheWrite": usage.cache_write,
-                        "total": usage.total(),
+    Response::ok(
+        id,
+        json!({
+            "runId": run, "status": "ok", "summary": "completed",
+            "result": {
+                "payloads": payloads,
+                "meta": {
+                    "durationMs": story.took_ms,
+                    "agentMeta": {
+                        "sessionId": session.map(|session| session.id),
+                        "provider": model.as_ref().map(|model| &model.provider),
+                        "model": model.as_ref().map(|model| &model.model),
+                        "usage": {
+                            "input": usage.input, "output": usage.output,
+                            "cacheRead": usage.cache_read, "cacheWrite": usage.cache_write,
+                            "total": usage.total(),
+                        },
+                        "promptTokens": story.prompt_tokens,
                     },
-                    "promptTokens": story.prompt_tokens,
+                    "aborted": story.aborted,
                 },
-                "aborted": story.aborted,
             },
-        },
-    }))
+        }),
+    )
 }
 
 /// What the log says of a run.
@@ -284,7 +285,7 @@ async fn wait(call: &Call) -> Answer {
 }
 
 /// How a client's run ended, from the inbox, which outlives the process.
-async fn closed(core: &Core, run: &RunId) -> Result<Option<End>, ErrorShape> {
+async fn closed(core: &Core, run: &RunId) -> Result<Option<End>, Failure> {
     let (channel, account, external) = (CHANNEL.into(), ACCOUNT.into(), run.as_str().into());
     let row = core.store.inbox_row(&channel, &account, &external).await.map_err(failed)?;
     Ok(row.and_then(|row| match row.state {

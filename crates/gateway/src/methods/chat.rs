@@ -13,8 +13,9 @@ use claw_protocol::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Method, Reply, failed, operator, sessions, within};
+use super::{Answer, Call, Failure, Method, Reply, failed, operator, refused, sessions, within};
 use crate::{
+    bus::Hold,
     history::message,
     limits::{IDEMPOTENCY_KEY_CHARS_MAX, MESSAGE_BYTES_MAX},
     runs::Asker,
@@ -98,7 +99,7 @@ async fn abort(call: &Call) -> Answer {
     if let Some(run) = &run
         && core.bus.session_of(run).is_some_and(|of| of != session)
     {
-        return Err(ErrorShape::invalid_request("runId does not match sessionKey"));
+        return Err(refused("runId does not match sessionKey"));
     }
     let cause = StopCause::Rpc;
     let stopped = core.delivery.stop(&session, run.as_ref(), cause).await.map_err(failed)?;
@@ -129,8 +130,8 @@ async fn send(call: &Call) -> Answer {
     };
     let run = message.run.clone();
     let answer = |status: &str| json!({"runId": run, "status": status});
-    let (status, bus) = (submit(call, message).await?, &call.core.bus);
-    let word = match status {
+    let (submitted, hold) = submit(call, message).await?;
+    let word = match submitted {
         Submitted::Started => "started",
         Submitted::InFlight => "in_flight",
         Submitted::Stopped(stopped) => {
@@ -149,7 +150,7 @@ async fn send(call: &Call) -> Answer {
         }
     };
     call.respond(Response::ok(&*call.id, answer(word)));
-    bus.release(&run);
+    hold.release();
     Ok(Reply::Sent)
 }
 
@@ -164,9 +165,8 @@ pub(super) struct Message {
     pub(super) asker: Asker,
 }
 
-/// Hands a message to delivery. After `Started` and `InFlight` the run's events are kept back until
-/// the caller has answered and released it.
-pub(super) async fn submit(call: &Call, message: Message) -> Result<Submitted, ErrorShape> {
+/// Hands a message to delivery. The run's events are kept back until the caller has answered.
+pub(super) async fn submit(call: &Call, message: Message) -> Result<(Submitted, Hold), Failure> {
     let core = &call.core;
     let Message { session, text, run, thinking, extra_system_prompt, timeout_ms, asker } = message;
     if let Some(level) = thinking {
@@ -187,16 +187,13 @@ pub(super) async fn submit(call: &Call, message: Message) -> Result<Submitted, E
         }),
         kind: InboundKind::Message(MessageText { text, ..MessageText::default() }),
     };
-    core.bus.hold(&run, &session, asker);
-    let submitted = core.delivery.submit(inbound).await;
-    if !matches!(submitted, Ok(Submitted::Started | Submitted::InFlight)) {
-        core.bus.forget(&run);
-    }
-    submitted.map_err(failed)
+    let hold = core.bus.hold(&run, &session, asker);
+    let submitted = core.delivery.submit(inbound).await.map_err(failed)?;
+    Ok((submitted, hold))
 }
 
 /// Keeps a thinking level that came with a message as the session's own, as OpenClaw does.
-async fn think(call: &Call, session: &SessionKey, level: &str) -> Result<(), ErrorShape> {
+async fn think(call: &Call, session: &SessionKey, level: &str) -> Result<(), Failure> {
     let level = sessions::thinking_level(level)?;
     sessions::change(call, session, |settings: &mut Settings| {
         settings.thinking_level = Some(level);
@@ -217,23 +214,22 @@ pub(super) fn is_success(outcome: &str) -> bool {
 }
 
 /// The run's id, which is the client's idempotency key.
-pub(super) fn run_of(idempotency_key: &str) -> Result<RunId, ErrorShape> {
+pub(super) fn run_of(idempotency_key: &str) -> Result<RunId, Failure> {
     within("idempotencyKey", idempotency_key, IDEMPOTENCY_KEY_CHARS_MAX)?;
     Ok(RunId::from(idempotency_key))
 }
 
 /// The message as everything else reads it.
-pub(super) fn readable(
-    message: &str,
-    attachments: Option<&[Value]>,
-) -> Result<String, ErrorShape> {
-    let refuse = |message: String| Err(ErrorShape::invalid_request(message));
+pub(super) fn readable(message: &str, attachments: Option<&[Value]>) -> Result<String, Failure> {
+    let refuse = |message: String| Err(refused(message));
     if attachments.is_some_and(|attachments| !attachments.is_empty()) {
         return refuse("attachments are not supported yet".into());
     }
     if message.len() > MESSAGE_BYTES_MAX {
         let bytes = message.len();
-        return refuse(format!("the message has {bytes} bytes, and at most {MESSAGE_BYTES_MAX} fit"));
+        return refuse(format!(
+            "the message has {bytes} bytes, and at most {MESSAGE_BYTES_MAX} fit"
+        ));
     }
     match text::normalise(message) {
         Err(error) => refuse(error.to_string()),

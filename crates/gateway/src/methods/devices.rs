@@ -2,12 +2,11 @@
 
 use claw_domain::DeviceId;
 use claw_guard::Scope;
-use claw_protocol::frame::ErrorShape;
 use serde::Deserialize;
 use serde_json::json;
 use tracing::info;
 
-use super::{Answer, Call, Method, NOTHING, Reply, failed, operator};
+use super::{Answer, Call, Failure, Method, NOTHING, Reply, failed, operator, refused};
 use crate::{
     admission::{find, keep, resolved},
     device::Paired,
@@ -76,7 +75,7 @@ async fn approve(call: &Call) -> Answer {
     let wish = &waiting.wish;
     let missing = wish.scopes.iter().find(|scope| !call.peer.caller.scopes.cover(*scope));
     if let Some(scope) = missing {
-        return Err(ErrorShape::invalid_request(format!("missing scope: {scope}")));
+        return Err(refused(format!("missing scope: {scope}")));
     }
     let waiting = locked(&core.pending).take(&request_id, now).ok_or_else(unknown)?;
     let wish = waiting.wish;
@@ -100,8 +99,8 @@ async fn reject(call: &Call) -> Answer {
     Ok(Reply::With(json!({"requestId": request_id, "deviceId": id})))
 }
 
-fn unknown() -> ErrorShape {
-    ErrorShape::invalid_request("unknown requestId")
+fn unknown() -> Failure {
+    refused("unknown requestId")
 }
 
 async fn setup_code(call: &Call) -> Answer {

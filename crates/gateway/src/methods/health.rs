@@ -62,9 +62,7 @@ async fn status(call: &Call) -> Answer {
         let (count, recent) = (of_agent().count(), recent(&mut of_agent()));
         json!({"agentId": agent.id, "path": path, "count": count, "recent": recent})
     });
-    let heartbeat = |agent: &AgentSpec| {
-        json!({"agentId": agent.id, "enabled": false, "every": "0m", "everyMs": null})
-    };
+    let heartbeat = |agent: &AgentSpec| json!({"agentId": agent.id, "enabled": false, "every": "0m", "everyMs": null});
     let summary = core.channels.accounts().into_iter().map(|account| {
         let state = match (account.enabled, account.connected) {
             (false, _) => "off",

@@ -48,8 +48,11 @@ struct Method {
     run: for<'a> fn(&'a Call) -> BoxFuture<'a, Answer>,
 }
 
+/// What a client is told of a call that failed.
+type Failure = Box<ErrorShape>;
+
 /// What a method comes to.
-type Answer = Result<Reply, ErrorShape>;
+type Answer = Result<Reply, Failure>;
 
 /// How a method answered.
 enum Reply {
@@ -126,7 +129,7 @@ pub(crate) fn dispatch(core: &Arc<Core>, peer: &Arc<Peer>, text: &str) {
     };
     let id = request.id.clone();
     match find(peer, request) {
-        Err(refusal) => peer.mailbox.response(Response::error(id, refusal).encode().into()),
+        Err(refusal) => peer.mailbox.response(Response::error(id, *refusal).encode().into()),
         Ok((method, schema, params)) => {
             let (core, peer) = (Arc::clone(core), Arc::clone(peer));
             let call = Call { core, peer, id, params, schema, name: method.name };
@@ -139,18 +142,17 @@ pub(crate) fn dispatch(core: &Arc<Core>, peer: &Arc<Peer>, text: &str) {
 fn find(
     peer: &Peer,
     request: Request,
-) -> Result<(&'static Method, &'static Schema, Value), ErrorShape> {
+) -> Result<(&'static Method, &'static Schema, Value), Failure> {
     let row = REGISTRY.rows.get(request.method.as_str());
     if row.is_none() && request.method == connect::METHOD {
-        return Err(ErrorShape::invalid_request("connect is only valid as the first request"));
+        return Err(refused("connect is only valid as the first request"));
     }
     // What nobody has classified takes the widest scope.
     let required = row.map_or(Required::Operator(Scope::Admin), |(method, _)| method.required);
-    may_call(required, &peer.caller)
-        .map_err(|refusal| ErrorShape::invalid_request(refusal.to_string()))?;
+    may_call(required, &peer.caller).map_err(|refusal| refused(refusal.to_string()))?;
     let Some((method, schema)) = row else {
         let message = format!("unknown method: {}", request.method);
-        return Err(ErrorShape::invalid_request(message));
+        return Err(refused(message));
     };
     let params = match request.params {
         Value::Null => Value::Object(Map::new()),
@@ -174,7 +176,7 @@ fn start(call: Call, method: &'static Method) {
         match (method.run)(&call).await {
             Ok(Reply::With(payload)) => call.respond(Response::ok(call.id.as_str(), payload)),
             Ok(Reply::Sent) => {}
-            Err(error) => call.respond(Response::error(call.id.as_str(), error)),
+            Err(error) => call.respond(Response::error(call.id.as_str(), *error)),
         }
     };
     tasks.spawn(async move { kill.run_until_cancelled_owned(running).await });
@@ -194,35 +196,40 @@ impl Call {
     }
 
     /// The parameters, which were validated already.
-    fn read<Params: DeserializeOwned>(&self) -> Result<Params, ErrorShape> {
+    fn read<Params: DeserializeOwned>(&self) -> Result<Params, Failure> {
         self.schema.read(self.params.clone()).map_err(|problems| invalid(self.name, problems))
     }
 
     /// The full key for what the client calls a session.
-    fn session_key(&self, key: &str) -> Result<SessionKey, ErrorShape> {
+    fn session_key(&self, key: &str) -> Result<SessionKey, Failure> {
         within("session key", key, SESSION_KEY_CHARS_MAX)?;
         Ok(self.core.delivery.router().canonical(key))
     }
 }
 
-fn invalid(method: &str, problems: impl Display) -> ErrorShape {
-    ErrorShape::invalid_request(format!("invalid {method} params: {problems}"))
+/// What a client is told of a mistake of its own.
+fn refused(message: impl Into<String>) -> Failure {
+    ErrorShape::invalid_request(message).into()
+}
+
+fn invalid(method: &str, problems: impl Display) -> Failure {
+    refused(format!("invalid {method} params: {problems}"))
 }
 
 /// What a client is told of a failure of ours.
-fn failed(error: impl Display) -> ErrorShape {
+fn failed(error: impl Display) -> Failure {
     let message = format!("Error: {error}");
     warn!(%error, "a call failed");
-    ErrorShape::unavailable(message)
+    ErrorShape::unavailable(message).into()
 }
 
 /// Refuses a text that is too long.
-fn within(what: &str, text: &str, chars_max: usize) -> Result<(), ErrorShape> {
+fn within(what: &str, text: &str, chars_max: usize) -> Result<(), Failure> {
     if text.chars().nth(chars_max).is_none() {
         return Ok(());
     }
     let message = format!("the {what} is longer than {chars_max} characters");
-    Err(ErrorShape::invalid_request(message))
+    Err(refused(message))
 }
 
 const fn operator(scope: Scope) -> Required {

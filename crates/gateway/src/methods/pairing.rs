@@ -3,12 +3,11 @@
 use claw_delivery::{Error, pairing};
 use claw_domain::ChannelId;
 use claw_guard::Scope;
-use claw_protocol::frame::ErrorShape;
 use claw_store::PairingRequest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Method, Reply, failed, operator};
+use super::{Answer, Call, Method, Reply, failed, operator, refused};
 
 pub(super) const METHODS: &[Method] = &[
     Method {
@@ -55,8 +54,8 @@ async fn approve(call: &Call) -> Answer {
         Ok(request) => Ok(Reply::With(json!({"ok": true, "request": shown(&request)}))),
         Err(error @ (Error::NoSuchCode { .. } | Error::TooManyTries)) => {
             let hint = error.hint();
-            let refusal = ErrorShape::invalid_request(error.to_string());
-            Err(refusal.with_details(json!({"hint": hint})))
+            let refusal = refused(error.to_string());
+            Err(refusal.with_details(json!({"hint": hint})).into())
         }
         Err(error) => Err(failed(error)),
     }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use claw_domain::{AssistantMessage, SessionId, Settings, ToolResult, millis};
+use claw_domain::{AssistantMessage, Ending, SessionId, Settings, ToolResult, millis};
+use claw_protocol::chat;
 use serde_json::json;
 
 use super::*;
@@ -22,7 +23,7 @@ fn replied(text: &str) -> SignalKind {
 
 fn asked() -> Runs {
     let mut runs = Runs::default();
-    runs.hold(&RUN.into(), &SESSION.into(), Asker::Chat { session_key: "main".into() });
+    assert!(runs.hold(&RUN.into(), &SESSION.into(), Asker::Chat { session_key: "main".into() }));
     assert_eq!(runs.release(&RUN.into()), []);
     runs
 }
@@ -121,8 +122,11 @@ fn a_tool_call_is_told_to_followers_and_its_result_only_at_the_full_level() {
         details: Value::Null,
     };
     let result = Arc::new(result);
-    let call =
-        |name: &str| SignalKind::ToolStarted { call: "t1".into(), name: name.into(), arguments: arguments.clone() };
+    let call = |name: &str| SignalKind::ToolStarted {
+        call: "t1".into(),
+        name: name.into(),
+        arguments: arguments.clone(),
+    };
     runs.hear(signal(0, SignalKind::Started));
     let started = runs.hear(signal(1, call("exec")));
     let event = json!({
@@ -136,7 +140,10 @@ fn a_tool_call_is_told_to_followers_and_its_result_only_at_the_full_level() {
         other => panic!("one tool event: {other:?}"),
     };
     let plain = data(runs.hear(signal(2, SignalKind::ToolFinished(result.clone()))));
-    assert_eq!(plain, json!({"phase": "result", "name": "exec", "toolCallId": "t1", "isError": false}));
+    assert_eq!(
+        plain,
+        json!({"phase": "result", "name": "exec", "toolCallId": "t1", "isError": false})
+    );
     runs.learn(&session(Some("full"), None));
     let full = data(runs.hear(signal(3, SignalKind::ToolFinished(result))));
     assert_eq!(full["result"], "secret listing");
@@ -148,7 +155,10 @@ fn answers_before_and_after_a_tool_are_two_paragraphs_and_a_retry_voids_only_the
     runs.hear(signal(0, SignalKind::Started));
     runs.hear(signal(0, text("I look. ")));
     let arguments = Value::Null;
-    runs.hear(signal(0, SignalKind::ToolStarted { call: "t".into(), name: "exec".into(), arguments }));
+    runs.hear(signal(
+        0,
+        SignalKind::ToolStarted { call: "t".into(), name: "exec".into(), arguments },
+    ));
     runs.hear(signal(0, text("Half a")));
     runs.hear(signal(0, SignalKind::Restarted));
     let outputs = runs.hear(signal(200, text("Done.")));
@@ -180,9 +190,10 @@ fn deltas_come_at_most_every_150_ms_and_the_first_at_once() {
 #[test]
 fn silence_is_shown_by_no_delta_and_a_final_without_message() {
     let mut runs = asked();
-    let outputs = ["NO", "_REPLY"].into_iter().enumerate().flat_map(|(at, piece)| {
-        runs.hear(signal(200 * at as i64, text(piece)))
-    });
+    let outputs = ["NO", "_REPLY"]
+        .into_iter()
+        .enumerate()
+        .flat_map(|(at, piece)| runs.hear(signal(200 * at as i64, text(piece))));
     assert!(outputs.collect::<Vec<_>>().iter().all(|output| matches!(output, Output::Agent(_))));
     let last = runs.hear(signal(500, replied("NO_REPLY"))).pop();
     let silent = json!({"runId": RUN, "sessionKey": SESSION, "seq": 3, "state": "final"});
@@ -236,7 +247,8 @@ fn a_queued_message_is_final_at_once_and_its_turn_has_another_id() {
 #[test]
 fn the_asker_has_its_answer_before_anything_is_told() {
     let mut runs = Runs::default();
-    runs.hold(&RUN.into(), &SESSION.into(), Asker::Agent);
+    assert!(runs.hold(&RUN.into(), &SESSION.into(), Asker::Agent));
+    assert!(!runs.hold(&RUN.into(), &SESSION.into(), Asker::Agent), "one asker at a time");
     assert_eq!(runs.hear(signal(0, SignalKind::Started)), []);
     assert_eq!(runs.hear(signal(0, text("hi"))), []);
     assert_eq!(runs.release(&RUN.into()).len(), 3);
@@ -266,8 +278,7 @@ fn only_so_many_ends_are_remembered_and_only_for_ten_minutes() {
 }
 
 fn session(verbose: Option<&str>, reasoning: Option<&str>) -> Session {
-    let mut settings =
-        Settings { verbose_level: verbose.map(Into::into), ..Settings::default() };
+    let mut settings = Settings { verbose_level: verbose.map(Into::into), ..Settings::default() };
     if let Some(level) = reasoning {
         settings.other.insert("reasoningLevel".into(), level.into());
     }

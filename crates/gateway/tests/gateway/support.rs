@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use claw_agent::{AgentSpec, Agents, BootstrapCaps, Models, Resolved};
 use claw_delivery::{Delivery, Router, Scribe, SessionConfig};
 use claw_domain::{
-    Block, EntryBody, IdSource, ModelInfo, ModelRef, NodeId, Secret, Signal, SignalKind, StopReason,
-    SystemClock, Timestamp, millis,
+    Block, EntryBody, IdSource, ModelInfo, ModelRef, NodeId, Secret, Signal, SignalKind,
+    StopReason, SystemClock, Timestamp, millis,
 };
 use claw_gateway::{
     About, Auth, AuthMode, Bus, ChannelAccount, ChannelsView, ConfigIssue, ConfigSnapshot,
@@ -18,38 +18,34 @@ use claw_protocol::{
     device::{DeviceKey, Payload},
 };
 use claw_provider::{
-    Error, ErrorKind, Event, EventStream, Message as Said, Provider, Request, RetryPolicy,
+    Error, ErrorKind, Event, EventStream, Message as Said, Provider, Request as Question,
+    RetryPolicy,
 };
 use claw_store::{Lease, Store};
 use claw_store_memory::Memory;
-use claw_tool::{
-    FileAction, FilePlan, Output, Plan, PlanContext, Refusal, RunContext, Spec, Tool,
-};
+use claw_tool::{FileAction, FilePlan, Output, Plan, PlanContext, Refusal, RunContext, Spec, Tool};
 use futures_util::{SinkExt, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Error as SocketError, Message, client::IntoClientRequest},
+    WebSocketStream, client_async,
+    tungstenite::{
+        Error as SocketError, Message, client::IntoClientRequest, handshake::client::Request,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const TOKEN: &str = "tok-ref-1";
 
-pub(crate) const SCOPES: [&str; 5] = [
-    "operator.admin",
-    "operator.read",
-    "operator.write",
-    "operator.approvals",
-    "operator.pairing",
-];
+pub(crate) const SCOPES: [&str; 5] =
+    ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"];
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a test can choose.
 pub(crate) struct Choice {
@@ -60,8 +56,13 @@ pub(crate) struct Choice {
 
 impl Default for Choice {
     fn default() -> Self {
-        Self { limits: Limits::default(), channels: Vec::new(), page: true }
+        Self { limits: limits(), channels: Vec::new(), page: true }
     }
+}
+
+/// Clients of these tests do not answer a close while the gateway stops.
+pub(crate) fn limits() -> Limits {
+    Limits { goodbye: Duration::from_millis(50), ..Limits::default() }
 }
 
 /// A gateway that runs.
@@ -181,10 +182,7 @@ impl Stand {
 
     /// A client that is in, with every scope and the given capabilities.
     pub(crate) async fn client(&self, caps: &[&str]) -> Raw {
-        let mut raw = self.knock().await;
-        let params = raw.connect_params(caps, &SCOPES, json!({"token": TOKEN}), &DeviceKey::generate());
-        raw.connect(params).await.expect("let in");
-        raw
+        self.knock().await.let_in(caps).await
     }
 
     /// A socket that has the challenge and has said nothing.
@@ -198,8 +196,25 @@ impl Stand {
             let name: http::HeaderName = name.parse().expect("a header's name");
             request.headers_mut().insert(name, value.parse().expect("a header's value"));
         }
-        let (socket, _) = patiently(connect_async(request)).await?;
-        let mut raw = Raw { socket, events: Vec::new(), calls: 0, nonce: String::new(), hello: Value::Null };
+        let stream = TcpStream::connect(&self.address).await.expect("it listens");
+        Self::greeted(stream, request).await
+    }
+
+    /// A client that is in and whose system takes next to nothing that the program has not read.
+    pub(crate) async fn narrow_client(&self) -> Raw {
+        let request = self.url().into_client_request().expect("an address");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(128 * 1024).expect("a small buffer");
+        let address = self.address.parse().expect("an address");
+        let stream = socket.connect(address).await.expect("it listens");
+        Self::greeted(stream, request).await.expect("it upgrades").let_in(&[]).await
+    }
+
+    async fn greeted(stream: TcpStream, request: Request) -> Result<Raw, SocketError> {
+        let upgraded = client_async(request, stream);
+        let (socket, _) = patiently(upgraded).await?;
+        let mut raw =
+            Raw { socket, events: Vec::new(), calls: 0, nonce: String::new(), hello: Value::Null };
         let challenge = raw.frame().await;
         assert_eq!(challenge["event"], "connect.challenge");
         assert_eq!(challenge["seq"], Value::Null);
@@ -212,7 +227,9 @@ impl Stand {
         let mut stream = TcpStream::connect(&self.address).await.expect("it listens");
         let length = body.len();
         let host = &self.address;
-        let request = format!("{head}\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        let request = format!(
+            "{head}\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         patiently(stream.read_to_end(&mut answer)).await.expect("answered");
@@ -250,8 +267,8 @@ pub(crate) fn patiently<F: Future>(future: F) -> impl Future<Output = F::Output>
 
 /// A client that speaks in frames.
 pub(crate) struct Raw {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Events that came while something else was waited for, in order.
+    socket: WebSocketStream<TcpStream>,
+    /// Frames that came while another was waited for, in order.
     pub(crate) events: Vec<Value>,
     calls: usize,
     pub(crate) nonce: String,
@@ -259,6 +276,14 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
+    /// Connects with every scope and the given capabilities.
+    async fn let_in(mut self, caps: &[&str]) -> Self {
+        let key = DeviceKey::generate();
+        let params = self.connect_params(caps, &SCOPES, json!({"token": TOKEN}), &key);
+        self.connect(params).await.expect("let in");
+        self
+    }
+
     /// A signed `connect` of a command line.
     pub(crate) fn connect_params(
         &self,
@@ -298,8 +323,7 @@ impl Raw {
 
     /// Sends bytes past the framing.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
-        let MaybeTlsStream::Plain(stream) = self.socket.get_mut() else { panic!("no TLS here") };
-        stream.write_all(bytes).await.expect("sent");
+        self.socket.get_mut().write_all(bytes).await.expect("sent");
     }
 
     /// The next frame.
@@ -329,14 +353,9 @@ impl Raw {
         id
     }
 
+    /// The next answer under this id.
     pub(crate) async fn response(&mut self, id: &str) -> Value {
-        loop {
-            let frame = self.frame().await;
-            if frame["type"] == "res" && frame["id"] == id {
-                return frame;
-            }
-            self.events.push(frame);
-        }
+        self.event(|frame| frame["type"] == "res" && frame["id"] == id).await
     }
 
     /// The payload of a call that succeeds.
@@ -357,21 +376,27 @@ impl Raw {
         response["error"]["message"].as_str().expect("a message").to_owned()
     }
 
-    /// Reads until an event that `wanted` takes, and returns it; the ones before it are kept.
+    /// Reads until a frame that `wanted` takes, and returns it; the ones before it are kept.
     pub(crate) async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(place) = self.events.iter().position(&wanted) {
             return self.events.remove(place);
         }
-        loop {
-            let frame = self.frame().await;
-            if wanted(&frame) {
-                return frame;
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let frame = self.frame().await;
+                if wanted(&frame) {
+                    return frame;
+                }
+                self.events.push(frame);
             }
-            self.events.push(frame);
+        });
+        match found.await {
+            Ok(event) => event,
+            Err(_late) => panic!("it did not come; these did: {:#?}", self.events),
         }
     }
 
-    /// The `chat` event that ends a run.
+    /// The next `chat` event of a run in this state.
     pub(crate) async fn chat(&mut self, run: &str, state: &str) -> Value {
         let is_it = |event: &Value| {
             event["event"] == "chat"
@@ -383,11 +408,20 @@ impl Raw {
 
     /// Sends a message to the main session and returns the answer to `chat.send`.
     pub(crate) async fn say(&mut self, message: &str, key: &str) -> Value {
-        let params = json!({"sessionKey": "agent:main:main", "message": message, "idempotencyKey": key});
+        let params =
+            json!({"sessionKey": "agent:main:main", "message": message, "idempotencyKey": key});
         self.call("chat.send", params).await
     }
 
-    /// Reads until the gateway closes; code and reason.
+    /// The beginning of the next frame, which may be too large to be worth parsing.
+    pub(crate) async fn beginning(&mut self) -> String {
+        match patiently(self.socket.next()).await {
+            Some(Ok(Message::Text(text))) => text.chars().take(200).collect(),
+            other => panic!("expected a frame, got {other:?}"),
+        }
+    }
+
+    /// Reads until the gateway closes, whatever comes before; code and reason.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {
             match patiently(self.socket.next()).await {
@@ -395,9 +429,6 @@ impl Raw {
                     return (frame.code.into(), frame.reason.to_string());
                 }
                 Some(Ok(Message::Close(None))) => return (1005, String::new()),
-                Some(Ok(Message::Text(text))) => {
-                    self.events.push(serde_json::from_str(&text).expect("JSON"));
-                }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => panic!("no close frame: {error}"),
                 None => panic!("no close frame"),
@@ -408,7 +439,7 @@ impl Raw {
     /// Closes and waits until the gateway has closed too.
     pub(crate) async fn leave(mut self) {
         self.socket.close(None).await.expect("sent");
-        while let Some(Ok(_)) = patiently(self.socket.next()).await {}
+        self.closed().await;
     }
 }
 
@@ -479,7 +510,7 @@ impl Models for OneModel {
     }
 }
 
-/// A model that repeats what was said, word by word. `wait` says one word and then nothing more,
+/// A model that repeats what was said, word by word. `linger` says one word and then nothing more,
 /// `fail` fails, `tool` calls a tool first.
 struct Parrot;
 
@@ -489,19 +520,21 @@ impl Provider for Parrot {
         "anthropic-messages"
     }
 
-    async fn stream(&self, request: &Request) -> Result<EventStream, Error> {
+    async fn stream(&self, request: &Question) -> Result<EventStream, Error> {
         let newest = match request.messages.last() {
             Some(Said::Entry(entry)) => Some(&entry.body),
             _ => None,
         };
         let said = match newest {
-            Some(EntryBody::User(user)) => user.said.as_deref().unwrap_or_else(|| text(&user.content)),
+            Some(EntryBody::User(user)) => {
+                user.said.as_deref().unwrap_or_else(|| text(&user.content))
+            }
             Some(EntryBody::ToolResult(_)) => "tool done",
             _ => "",
         };
         let events = match said {
             "fail" => return Err(Error::new(ErrorKind::Auth, "the key is not accepted")),
-            "wait" => {
+            "linger" => {
                 let begun = stream::iter([Ok(Event::Text("w0".into()))]);
                 return Ok(begun.chain(stream::pending()).boxed());
             }

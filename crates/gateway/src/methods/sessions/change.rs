@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::{Duration, interval, timeout};
 
-use super::{Answer, Call, Reply, failed, settings::apply, within};
+use super::{Answer, Call, Failure, Reply, failed, refused, settings::apply, within};
 use crate::{gateway::Core, limits::RESET_WAIT_MAX};
 
 /// Longest label, in characters.
@@ -46,11 +46,10 @@ pub(in crate::methods) async fn change(
     call: &Call,
     key: &SessionKey,
     change: impl FnOnce(&mut Settings),
-) -> Result<Session, ErrorShape> {
+) -> Result<Session, Failure> {
     let core = &call.core;
     let before = current(core, key).await?;
-    let mut settings =
-        before.as_ref().map(|session| session.settings.clone()).unwrap_or_default();
+    let mut settings = before.as_ref().map(|session| session.settings.clone()).unwrap_or_default();
     change(&mut settings);
     let opened = before.is_none().then(|| opened(core, key, "first", ChatKind::Direct));
     let set = EventBody::SessionSet { settings };
@@ -91,7 +90,7 @@ pub(super) async fn delete(call: &Call) -> Answer {
     let core = &call.core;
     if key == core.delivery.router().main_session() {
         let message = format!("Cannot delete the main session ({key}).");
-        return Err(ErrorShape::invalid_request(message));
+        return Err(refused(message));
     }
     stop_and_wait(core, &key).await?;
     let deleted = current(core, &key).await?.is_some();
@@ -102,7 +101,7 @@ pub(super) async fn delete(call: &Call) -> Answer {
 }
 
 /// Stops what runs and waits in a session, and waits until it is still.
-async fn stop_and_wait(core: &Core, key: &SessionKey) -> Result<(), ErrorShape> {
+async fn stop_and_wait(core: &Core, key: &SessionKey) -> Result<(), Failure> {
     let stopped = core.delivery.stop(key, None, StopCause::Rpc).await.map_err(failed)?;
     core.bus.abort(&stopped, StopCause::Rpc, core.scribe.now());
     let still = async {
@@ -113,11 +112,11 @@ async fn stop_and_wait(core: &Core, key: &SessionKey) -> Result<(), ErrorShape> 
     };
     timeout(RESET_WAIT_MAX, still).await.map_err(|_late| {
         let message = format!("Session {key} is still active; try again in a moment.");
-        ErrorShape::unavailable(message)
+        Failure::from(ErrorShape::unavailable(message))
     })
 }
 
-async fn current(core: &Core, key: &SessionKey) -> Result<Option<Session>, ErrorShape> {
+async fn current(core: &Core, key: &SessionKey) -> Result<Option<Session>, Failure> {
     core.store.session(key).await.map_err(failed)
 }
 
@@ -130,13 +129,13 @@ fn opened(core: &Core, key: &SessionKey, why: &str, chat: ChatKind) -> EventBody
     }
 }
 
-async fn label_is_free(core: &Core, key: &SessionKey, label: &str) -> Result<(), ErrorShape> {
+async fn label_is_free(core: &Core, key: &SessionKey, label: &str) -> Result<(), Failure> {
     let sessions = core.store.sessions(&SessionFilter::default()).await.map_err(failed)?;
     let taken = sessions
         .iter()
         .any(|session| session.key != *key && session.settings.label.as_deref() == Some(label));
     if taken {
-        return Err(ErrorShape::invalid_request(format!("label already in use: {label}")));
+        return Err(refused(format!("label already in use: {label}")));
     }
     Ok(())
 }

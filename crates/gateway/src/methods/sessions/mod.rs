@@ -8,7 +8,7 @@ use claw_domain::{ChatKind, Session};
 use claw_guard::Scope;
 use claw_protocol::session::SessionKind;
 
-use super::{Answer, Call, Method, Reply, failed, operator, within};
+use super::{Answer, Call, Failure, Method, Reply, failed, operator, refused, within};
 
 pub(super) use change::change;
 pub(super) use settings::thinking_level;

@@ -2,8 +2,9 @@
 
 use claw_agent::ThinkingLevel;
 use claw_domain::{ModelRef, Settings};
-use claw_protocol::frame::ErrorShape;
 use serde_json::{Map, Value};
+
+use crate::methods::{Failure, refused};
 
 /// The settings that are kept for later parts as they were set, and their values.
 const KEPT: &[(&str, &[&str])] = &[
@@ -28,7 +29,7 @@ pub(super) fn apply(
     settings: &mut Settings,
     patch: &Map<String, Value>,
     model: impl Fn(&str) -> Option<ModelRef>,
-) -> Result<(), ErrorShape> {
+) -> Result<(), Failure> {
     for (key, value) in patch {
         let text = value.as_str().map(str::trim);
         match key.as_str() {
@@ -39,7 +40,8 @@ pub(super) fn apply(
             "verboseLevel" => settings.verbose_level = one_of(key, text, VERBOSE)?,
             "model" => {
                 let unknown = |name| refused(format!("model not allowed: {name}"));
-                settings.model = text.map(|name| model(name).ok_or_else(|| unknown(name))).transpose()?;
+                settings.model =
+                    text.map(|name| model(name).ok_or_else(|| unknown(name))).transpose()?;
             }
             "execNode" => keep(settings, key, text.map(Into::into)),
             // SEC-20: where a session comes from is not a client's to say.
@@ -50,7 +52,11 @@ pub(super) fn apply(
             key => {
                 if let Some((_, values)) = KEPT.iter().find(|(name, _)| *name == key) {
                     // `on` is the short word for `tokens`.
-                    let text = if (key, text) == ("responseUsage", Some("on")) { Some("tokens") } else { text };
+                    let text = if (key, text) == ("responseUsage", Some("on")) {
+                        Some("tokens")
+                    } else {
+                        text
+                    };
                     let value = one_of(key, text, values)?;
                     keep(settings, key, value);
                 }
@@ -61,7 +67,7 @@ pub(super) fn apply(
 }
 
 /// A thinking level by its name.
-pub(in crate::methods) fn thinking_level(level: &str) -> Result<String, ErrorShape> {
+pub(in crate::methods) fn thinking_level(level: &str) -> Result<String, Failure> {
     let level = level.trim().to_lowercase();
     match ThinkingLevel::parse(&level) {
         Some(known) => Ok(known.as_str().to_owned()),
@@ -69,7 +75,7 @@ pub(in crate::methods) fn thinking_level(level: &str) -> Result<String, ErrorSha
     }
 }
 
-fn one_of(key: &str, text: Option<&str>, values: &[&str]) -> Result<Option<String>, ErrorShape> {
+fn one_of(key: &str, text: Option<&str>, values: &[&str]) -> Result<Option<String>, Failure> {
     let Some(text) = text else { return Ok(None) };
     let text = text.to_lowercase();
     if values.contains(&text.as_str()) { Ok(Some(text)) } else { Err(invalid(key, values)) }
@@ -82,12 +88,8 @@ fn keep(settings: &mut Settings, key: &str, value: Option<String>) {
     }
 }
 
-fn invalid(key: &str, values: &[&str]) -> ErrorShape {
+fn invalid(key: &str, values: &[&str]) -> Failure {
     refused(format!("invalid {key} (use {})", values.join("|")))
-}
-
-fn refused(message: String) -> ErrorShape {
-    ErrorShape::invalid_request(message)
 }
 
 #[cfg(test)]
@@ -110,7 +112,9 @@ mod tests {
     #[test]
     fn values_are_kept_in_their_own_words_and_null_clears() {
         check(
-            &[json!({"label": " home ", "thinkingLevel": "HIGH", "verboseLevel": "full", "model": "a/b"})],
+            &[
+                json!({"label": " home ", "thinkingLevel": "HIGH", "verboseLevel": "full", "model": "a/b"}),
+            ],
             Ok(json!({
                 "label": "home", "model": {"provider": "a", "model": "b"},
                 "thinkingLevel": "high", "verboseLevel": "full",
@@ -118,7 +122,10 @@ mod tests {
         );
         check(&[json!({"verboseLevel": "on"}), json!({"verboseLevel": null})], Ok(json!({})));
         check(
-            &[json!({"reasoningLevel": "stream", "responseUsage": "on"}), json!({"reasoningLevel": null})],
+            &[
+                json!({"reasoningLevel": "stream", "responseUsage": "on"}),
+                json!({"reasoningLevel": null}),
+            ],
             Ok(json!({"other": {"responseUsage": "tokens"}})),
         );
     }

@@ -1,12 +1,12 @@
 //! Looking at sessions: `sessions.list`, `sessions.preview`, `sessions.resolve`.
 
 use claw_domain::{Session, SessionId, Timestamp, millis};
-use claw_protocol::{frame::ErrorShape, history::MESSAGES_MAX, session::SessionRow};
+use claw_protocol::{history::MESSAGES_MAX, session::SessionRow};
 use claw_store::SessionFilter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Reply, failed, kind_of};
+use super::{Answer, Call, Failure, Reply, failed, kind_of, refused};
 use crate::{gateway::Core, history::line, methods::health::window};
 
 /// Longest derived title and last message, in characters.
@@ -73,7 +73,8 @@ pub(super) async fn list(call: &Call) -> Answer {
     let params: List = call.read()?;
     let core = &call.core;
     let now = core.now_ms();
-    let since = |minutes: i64| -> Timestamp { millis(now.saturating_sub(minutes.saturating_mul(60_000))) };
+    let since =
+        |minutes: i64| -> Timestamp { millis(now.saturating_sub(minutes.saturating_mul(60_000))) };
     let filter = SessionFilter {
         agent: params.agent_id.as_deref().map(Into::into),
         updated_since: params.active_minutes.map(since),
@@ -139,7 +140,7 @@ fn row(core: &Core, session: &Session) -> SessionRow {
 }
 
 /// A name for a session that has none: its first words, or the beginning of its id.
-async fn title(core: &Core, session: &Session) -> Result<String, ErrorShape> {
+async fn title(core: &Core, session: &Session) -> Result<String, Failure> {
     if let Some(name) = &session.settings.display_name {
         return Ok(name.clone());
     }
@@ -156,7 +157,7 @@ async fn lines(
     core: &Core,
     session: &Session,
     entries: usize,
-) -> Result<Vec<(&'static str, String)>, ErrorShape> {
+) -> Result<Vec<(&'static str, String)>, Failure> {
     let Some(head) = session.head else { return Ok(Vec::new()) };
     let entries = core.store.history(session.id, head, entries).await.map_err(failed)?;
     Ok(entries.iter().filter_map(|entry| line(entry)).collect())
@@ -225,16 +226,16 @@ pub(super) async fn resolve(call: &Call) -> Answer {
             (sessions.into_iter().find(labelled), label)
         }
         (None, None, None) => {
-            return Err(ErrorShape::invalid_request("Either key, sessionId or label is required"));
+            return Err(refused("Either key, sessionId or label is required"));
         }
         _ => {
             let message = "Provide either key, sessionId, or label (not multiple)";
-            return Err(ErrorShape::invalid_request(message));
+            return Err(refused(message));
         }
     };
     match found {
         Some(session) => Ok(Reply::With(json!({"ok": true, "key": session.key}))),
-        None => Err(ErrorShape::invalid_request(format!("No session found: {wanted}"))),
+        None => Err(refused(format!("No session found: {wanted}"))),
     }
 }
 

@@ -1,0 +1,9 @@
+//! The gateway over real sockets.
+
+mod chat;
+mod events;
+mod frames;
+mod handshake;
+mod http;
+mod methods;
+mod support;
