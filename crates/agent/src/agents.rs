@@ -16,10 +16,7 @@ use claw_store::{Fence, Store};
 use claw_tool::{Spec, Tool};
 use jiff::tz::TimeZone;
 
-use crate::{
-    config::{Identity, ThinkingLevel},
-    prompt::BootstrapCaps,
-};
+use crate::config::{Identity, ThinkingLevel};
 
 /// Most prefixes that are kept in memory; each is at most some 150 KB.
 const PREFIXES_MAX: usize = 64;
@@ -49,6 +46,15 @@ pub struct AgentSpec {
     pub zone: TimeZone,
     /// What its turns may take.
     pub limits: Limits,
+}
+
+/// How much of the workspace's files joins the prompt. Unit: characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootstrapCaps {
+    /// Of one file.
+    pub file_max: usize,
+    /// Of all together.
+    pub total_max: usize,
 }
 
 /// What a turn may take.

@@ -14,11 +14,10 @@ mod prompt;
 mod turn;
 mod workspace;
 
-pub use agents::{AgentSpec, Agents, Limits, Models, Parts, Resolved};
+pub use agents::{AgentSpec, Agents, BootstrapCaps, Limits, Models, Parts, Resolved};
 pub use config::{
     AgentDefaults, AgentEntry, AgentsConfig, Identity, ModelChoice, ModelSelection, ThinkingLevel,
 };
 pub use context::{Window, messages, window};
-pub use prompt::BootstrapCaps;
 pub use turn::{Input, STEPS_MAX, ToolCall, Turn, Want};
 pub use workspace::{WORKSPACE_FILES, WorkspaceError, prepare_workspace};

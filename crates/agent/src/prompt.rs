@@ -5,18 +5,9 @@ use std::{fmt::Write as _, fs, path::Path};
 use claw_provider::ToolSpec;
 
 use crate::{
-    agents::AgentSpec,
+    agents::{AgentSpec, BootstrapCaps},
     workspace::{OPTIONAL_FILES, WORKSPACE_FILES},
 };
-
-/// How much of the workspace's files joins the prompt. Unit: characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootstrapCaps {
-    /// Of one file.
-    pub file_max: usize,
-    /// Of all together.
-    pub total_max: usize,
-}
 
 /// The system prompt of a new epoch. Reads the workspace's files; holds no time and no queue, so
 /// that the same files give the same bytes.

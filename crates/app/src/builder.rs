@@ -1,25 +1,20 @@
 //! A gateway from its configuration to its end.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use claw_channel::Inbox;
 use claw_config::Config;
-use claw_domain::Secret;
-use claw_gateway::{About, Auth, AuthMode, Bus, ControlUi, Gateway, Limits};
+use claw_gateway::{About, Bus, Gateway, Limits};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    Home, PORT, StartError, VERSION, channels,
+    Home, Overrides, StartError, VERSION,
+    access::{Addresses, addresses, auth, control_ui},
+    channels,
     engine::{Engine, Env, Settings, WithChannels},
     load, reload,
-    sections::{Bind, GatewayConfig, GatewayMode},
     target::PORT_FILE,
     views::{Accounts, File},
 };
@@ -27,21 +22,6 @@ use crate::{
 /// How long turns may take to end once the gateway was asked to; what is not over by then goes on
 /// from the log at the next start.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// What the command line says over the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// The port; 0 takes a free one.
-    pub port: Option<u16>,
-    /// `loopback`, `lan`, `auto`, `custom`, `tailnet`, or an address.
-    pub bind: Option<String>,
-    /// The shared token.
-    pub token: Option<Secret>,
-    /// The shared password.
-    pub password: Option<Secret>,
-    /// Which of the two counts: `token`, `password`.
-    pub auth: Option<String>,
-}
 
 /// Builds a gateway.
 pub struct GatewayBuilder {
@@ -209,98 +189,6 @@ impl Running {
     }
 }
 
-/// Where to listen, and whether that is this machine only.
-struct Addresses {
-    sockets: Vec<SocketAddr>,
-    /// Whether a missing second address family is no reason to fail.
-    any_family: bool,
-    loopback: bool,
-}
-
-fn addresses(config: &GatewayConfig, overrides: &Overrides) -> Result<Addresses, StartError> {
-    if config.mode == GatewayMode::Remote {
-        return Err(StartError::Remote);
-    }
-    let port = overrides.port.or(config.port).unwrap_or(PORT);
-    let v4 = |ip| SocketAddr::new(IpAddr::V4(ip), port);
-    let v6 = |ip| SocketAddr::new(IpAddr::V6(ip), port);
-    let both = |four, six, loopback| Addresses {
-        sockets: vec![v4(four), v6(six)],
-        any_family: true,
-        loopback,
-    };
-    let custom = |host: &str| {
-        let ip: IpAddr = host.parse().map_err(|_not_an_address| StartError::Listen {
-            address: host.to_owned(),
-            source: std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                "it is not an IP address",
-            ),
-        })?;
-        Ok(Addresses {
-            sockets: vec![SocketAddr::new(ip, port)],
-            any_family: false,
-            loopback: ip.is_loopback(),
-        })
-    };
-    let bind = match overrides.bind.as_deref() {
-        None => config.bind,
-        Some("loopback") => Bind::Loopback,
-        Some("lan") => Bind::Lan,
-        Some("auto") => Bind::Auto,
-        Some("custom") => Bind::Custom,
-        Some("tailnet") => Bind::Tailnet,
-        Some("0.0.0.0" | "::") => Bind::Lan,
-        Some(host) => return custom(host),
-    };
-    match bind {
-        Bind::Loopback | Bind::Auto => Ok(both(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, true)),
-        Bind::Lan => Ok(both(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED, false)),
-        Bind::Custom => custom(config.custom_bind_host.as_deref().unwrap_or_default()),
-        Bind::Tailnet => Err(StartError::NotHere("gateway.bind: tailnet")),
-    }
-}
-
-/// The secret that clients show; on loopback one is made when none is configured, beyond it the
-/// start is refused. Returns whether the kept one is used.
-pub(crate) fn auth(
-    config: &GatewayConfig,
-    overrides: &Overrides,
-    home: &Home,
-    env: &Env,
-    loopback: bool,
-) -> Result<(Auth, bool), StartError> {
-    let from_env = |ours: &str, theirs: &str| {
-        env(ours).or_else(|| env(theirs)).filter(|value| !value.is_empty()).map(Secret::new)
-    };
-    let filled = |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.is_empty());
-    let token = filled(&overrides.token)
-        .or_else(|| filled(&config.auth.token))
-        .or_else(|| from_env("RUSTY_CLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_TOKEN"));
-    let password = filled(&overrides.password)
-        .or_else(|| filled(&config.auth.password))
-        .or_else(|| from_env("RUSTY_CLAW_GATEWAY_PASSWORD", "OPENCLAW_GATEWAY_PASSWORD"));
-    let mode = match (overrides.auth.as_deref(), config.auth.mode) {
-        (Some("password"), _) => AuthMode::Password,
-        (Some(_), _) => AuthMode::Token,
-        (None, Some(crate::sections::AuthMode::Password)) => AuthMode::Password,
-        (None, Some(crate::sections::AuthMode::Token)) => AuthMode::Token,
-        (None, None) if password.is_some() => AuthMode::Password,
-        (None, None) => AuthMode::Token,
-    };
-    let has = match mode {
-        AuthMode::Token => token.is_some(),
-        AuthMode::Password => password.is_some(),
-    };
-    if has {
-        return Ok((Auth { mode, token, password }, false));
-    }
-    if !loopback {
-        return Err(StartError::Exposed);
-    }
-    Ok((Auth { mode: AuthMode::Token, token: Some(home.gateway_token()?), password: None }, true))
-}
-
 /// Listens on every address. A port of 0 is chosen by the first one and shared.
 async fn listen(addresses: &Addresses) -> Result<(Vec<TcpListener>, u16), StartError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
@@ -327,13 +215,6 @@ async fn listen(addresses: &Addresses) -> Result<(Vec<TcpListener>, u16), StartE
         }
     }
     Ok((listeners, port))
-}
-
-pub(crate) fn control_ui(config: &GatewayConfig) -> ControlUi {
-    ControlUi {
-        enabled: config.control_ui.enabled,
-        allowed_origins: config.control_ui.allowed_origins.clone(),
-    }
 }
 
 fn host_name() -> String {
@@ -372,33 +253,4 @@ fn notes(engine: &Engine, config: &Config) -> Vec<String> {
     }
     notes.push("commands run unconfined, as you, until the sandbox comes".into());
     notes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(config: &str, loopback: bool) -> Result<bool, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let config_path = folder.path().join("config.json");
-        let home =
-            Home { state_dir: folder.path().to_owned(), config: config_path, explicit: false };
-        let config = serde_json::from_str(config).unwrap();
-        let none = |_: &str| None;
-        let found = auth(&config, &Overrides::default(), &home, &none, loopback);
-        found.map(|(_, made)| made).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn without_a_secret_one_is_made_on_loopback_and_the_start_refused_beyond_it() {
-        let exposed =
-            Err("the gateway would listen beyond this machine without a secret".to_owned());
-        assert_eq!(check("{}", true), Ok(true));
-        // SEC-28: nobody is let in without a secret from elsewhere.
-        assert_eq!(check("{}", false), exposed);
-        assert_eq!(check(r#"{"auth":{"token":""}}"#, false), exposed);
-        assert_eq!(check(r#"{"auth":{"mode":"password","token":"t"}}"#, false), exposed);
-        assert_eq!(check(r#"{"auth":{"token":"t"}}"#, false), Ok(false));
-        assert_eq!(check(r#"{"auth":{"password":"p"}}"#, false), Ok(false));
-    }
 }

@@ -13,6 +13,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod access;
 mod builder;
 mod channels;
 mod doctor;
@@ -27,7 +28,8 @@ mod sections;
 mod target;
 mod views;
 
-pub use builder::{Banner, GatewayBuilder, Overrides, Running};
+pub use access::Overrides;
+pub use builder::{Banner, GatewayBuilder, Running};
 pub use doctor::{Check, CheckState, doctor};
 pub use engine::{Env, validate};
 pub use error::StartError;

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     Home, Overrides, StartError,
-    builder::{auth, control_ui},
+    access::{auth, control_ui},
     engine::{Engine, Env, Settings},
     load,
     sections::ReloadMode,

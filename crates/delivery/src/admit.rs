@@ -12,10 +12,10 @@ use tracing::info;
 use crate::{
     Delivery, Error,
     commands::{self, Command, HELP},
-    delivery::Core,
     job::{Begin, Job},
     lanes::{LANE_WAITING_MAX, Work},
     pairing,
+    shared::Core,
 };
 
 /// The rule that admits a gateway client: its scopes were checked when it called.

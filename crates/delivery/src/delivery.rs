@@ -1,42 +1,33 @@
 //! The face of this room: takes updates in, answers questions about lanes, and stops in order.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use claw_channel::{Accepted, Channel, Inbox, InboxError};
+use claw_channel::{Accepted, Inbox, InboxError};
 use claw_domain::{
-    AccountId, ChannelId, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId, RunId,
-    SessionKey, Signal, SignalKind, StopCause, Target, TraceId,
+    ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause, Target, TraceId,
 };
-use claw_guard::SpeakPolicy;
-use claw_store::{Change, DeliveryState, Fence, InboxRow, InboxState, OutboxRow, Store};
+use claw_store::{Change, Fence, InboxRow, InboxState, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use crate::{
     Error, RetrySchedule, Router, Scribe,
     job::Turns,
     lanes::Lanes,
-    outbox::{Channels, Outbox, later},
+    outbox::Outbox,
     pairing,
-    reply::{self, Quote, ReplyStyle},
+    shared::{Account, Core, Listener, arrange},
 };
 
 /// Most messages that are accepted and not yet closed. When full, accepting waits, and with it the
 /// platform's cursor or the client's request.
 const IN_FLIGHT_MAX: usize = 20_000;
 
-/// How long a part of a reply is worth sending.
-const OUTBOX_AGE_MAX: Duration = Duration::from_secs(15 * 60);
-
 /// How many rows are read at a time when taking up an earlier process's work.
 const RECOVER_PAGE: usize = 500;
-
-/// Who hears the volatile signals of runs.
-pub type Listener = Arc<dyn Fn(Signal) + Send + Sync>;
 
 /// Everything that delivery is built from.
 pub struct Parts {
@@ -58,16 +49,6 @@ pub struct Parts {
     pub concurrent_max: usize,
 }
 
-/// A channel account and how it is configured.
-pub struct Account {
-    /// The account itself.
-    pub channel: Arc<dyn Channel>,
-    /// Who may speak on it.
-    pub policy: SpeakPolicy,
-    /// How replies look on it.
-    pub style: ReplyStyle,
-}
-
 /// What became of an operator's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
@@ -84,23 +65,6 @@ pub enum Submitted {
     },
     /// It was a word to stop, and these runs were stopped.
     Stopped(Vec<RunId>),
-}
-
-/// How the accounts are configured, exchanged as a whole when the configuration changes.
-struct Accounts {
-    policies: HashMap<(ChannelId, AccountId), SpeakPolicy>,
-    styles: HashMap<(ChannelId, AccountId), ReplyStyle>,
-    router: Router,
-}
-
-/// What jobs, admission and lanes share.
-pub(crate) struct Core {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) fence: Fence,
-    pub(crate) scribe: Scribe,
-    pub(crate) listener: Listener,
-    pub(crate) outbox: Arc<Outbox>,
-    accounts: ArcSwap<Accounts>,
 }
 
 /// Takes updates in and gets replies out.
@@ -353,101 +317,4 @@ impl Delivery {
             }
         });
     }
-}
-
-impl Core {
-    pub(crate) fn tell(&self, run: &RunId, session: &SessionKey, kind: SignalKind) {
-        (self.listener)(Signal {
-            run: run.clone(),
-            session: session.clone(),
-            at: self.scribe.now(),
-            kind,
-        });
-    }
-
-    /// Who may speak on an account; an account that is not configured lets nobody speak.
-    pub(crate) fn policy(&self, channel: &ChannelId, account: &AccountId) -> SpeakPolicy {
-        let key = (channel.clone(), account.clone());
-        self.accounts.load().policies.get(&key).cloned().unwrap_or_default()
-    }
-
-    pub(crate) fn with_router<T>(&self, read: impl FnOnce(&Router) -> T) -> T {
-        read(&self.accounts.load().router)
-    }
-
-    fn row(&self, inbound: Inbound) -> InboxRow {
-        let run = match &inbound.origin {
-            Origin::Operator(operator) => operator.run.clone(),
-            Origin::Person { .. } => RunId::from(Uuid::now_v7().to_string()),
-        };
-        InboxRow {
-            id: InboxId::generate(),
-            trace: TraceId::generate(),
-            inbound,
-            run,
-            received_at: self.scribe.now(),
-            state: InboxState::Received,
-            fence: self.fence,
-        }
-    }
-
-    /// The rows of a text on its way to a target; none when the target's account does not run.
-    pub(crate) fn parts_of(
-        &self,
-        target: &Target,
-        text: &str,
-        reply_to: Option<ExternalId>,
-        trace: TraceId,
-    ) -> Vec<OutboxRow> {
-        let Some(channel) = self.outbox.channel(&target.channel, &target.account) else {
-            warn!(%target.channel, %target.account, "a reply has nowhere to go: its account does not run");
-            return Vec::new();
-        };
-        let capability = *channel.capability();
-        let key = (target.channel.clone(), target.account.clone());
-        let style = self.accounts.load().styles.get(&key).copied().unwrap_or(ReplyStyle {
-            chunk_max: capability.text_max,
-            mode: claw_channel::ChunkMode::Length,
-            quote: Quote::Off,
-        });
-        let now = self.scribe.now();
-        let row = |(part, text): (usize, String)| {
-            let id = OutboxId::generate();
-            let quotes = match style.quote {
-                Quote::Off => false,
-                Quote::First => part == 0,
-                Quote::All => true,
-            };
-            let reply_to = reply_to.clone().filter(|_| quotes);
-            let action = claw_domain::Action::Send { text, reply_to, silent: false };
-            OutboxRow {
-                id,
-                trace,
-                outbound: Outbound {
-                    target: target.clone(),
-                    action,
-                    idempotency_key: id.to_string(),
-                },
-                order: 0,
-                part: u32::try_from(part).unwrap_or(u32::MAX),
-                not_before: now,
-                expires_at: later(now, OUTBOX_AGE_MAX),
-                state: DeliveryState::Pending { attempts: 0, error: None },
-                fence: self.fence,
-            }
-        };
-        reply::parts(text, &capability, style).into_iter().enumerate().map(row).collect()
-    }
-}
-
-fn arrange(accounts: Vec<Account>, router: Router) -> (Accounts, Channels) {
-    let mut channels = Channels::new();
-    let (mut policies, mut styles) = (HashMap::new(), HashMap::new());
-    for account in accounts {
-        let key = (account.channel.id().clone(), account.channel.account().clone());
-        policies.insert(key.clone(), account.policy);
-        styles.insert(key.clone(), account.style);
-        channels.insert(key, account.channel);
-    }
-    (Accounts { policies, styles, router }, channels)
 }

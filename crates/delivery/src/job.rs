@@ -10,7 +10,7 @@ use claw_domain::{
 use claw_store::{Change, InboxRow, InboxState};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, commands::StatusCard, delivery::Core, reply};
+use crate::{Error, commands::StatusCard, reply, shared::Core};
 
 /// Runs turns. Implemented one floor above, by the agent.
 #[async_trait]

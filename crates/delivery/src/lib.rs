@@ -11,6 +11,7 @@
 mod admit;
 mod commands;
 mod config;
+
 mod delivery;
 mod error;
 mod job;
@@ -20,15 +21,18 @@ pub mod pairing;
 mod reply;
 mod route;
 mod scribe;
+mod shared;
 
 pub use commands::{Command, HELP, StatusCard};
 pub use config::{
     Binding, BindingMatch, BindingPeer, DmScope, PeerKind, SessionConfig, SessionScope,
 };
-pub use delivery::{Account, Delivery, Listener, Parts, Submitted};
+
+pub use delivery::{Delivery, Parts, Submitted};
 pub use error::Error;
 pub use job::{Begin, Job, Stop, Turns};
 pub use outbox::RetrySchedule;
 pub use reply::{Quote, ReplyStyle, SILENT_REPLY};
 pub use route::{Routed, Router};
 pub use scribe::Scribe;
+pub use shared::{Account, Listener};

@@ -6,7 +6,7 @@ use claw_domain::{ChannelId, EventBody, Origin, Target, Timestamp, TraceId};
 use claw_store::{Change, Fence, InboxRow, InboxState, PairingRequest, Store};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::{Error, Scribe, delivery::Core, outbox::later};
+use crate::{Error, Scribe, outbox::later, shared::Core};
 
 /// What codes are made of: no letter or digit that looks like another (OpenClaw's alphabet).
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";

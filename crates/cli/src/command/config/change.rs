@@ -10,7 +10,7 @@ use crate::{context::Context, failure::Failure, output};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Set {
-    /// The key, such as gateway.port or agents.list[0].id
+    /// The key, such as gateway.port
     path: String,
     /// The value: JSON5 or, where it is none, a text
     #[arg(allow_hyphen_values = true)]
@@ -22,7 +22,7 @@ pub(super) struct Set {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Unset {
-    /// The key, such as gateway.port or agents.list[0].id
+    /// The key, such as gateway.port
     path: String,
 }
 

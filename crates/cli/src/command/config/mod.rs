@@ -44,7 +44,7 @@ struct Show {
 
 #[derive(Debug, clap::Args)]
 struct Get {
-    /// The key, such as gateway.port or agents.list[0].id
+    /// The key, such as gateway.port
     path: String,
     /// Print JSON also where the value is a plain text
     #[arg(long)]
