@@ -8,18 +8,18 @@ use serde_json::Value;
 
 /// What a prompt holds of a transcript.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Window {
+pub(crate) struct Window {
     /// The entries, oldest first.
-    pub entries: Vec<Arc<Entry>>,
+    pub(crate) entries: Vec<Arc<Entry>>,
     /// Where prompts begin from now on, when the window was overfull: the first kept entry, and how
     /// many of the given entries were left out.
-    pub trimmed: Option<(EntryId, u64)>,
+    pub(crate) trimmed: Option<(EntryId, u64)>,
 }
 
 /// Fits entries into `tokens_max`. `whole` says whether they go back to where prompts begin; when
 /// they do not, or take too much, the oldest exchanges are left out down to half the window at
 /// once, so that the provider's cache is broken once and not with every message.
-pub fn window(mut entries: Vec<Arc<Entry>>, whole: bool, tokens_max: u64) -> Window {
+pub(crate) fn window(mut entries: Vec<Arc<Entry>>, whole: bool, tokens_max: u64) -> Window {
     let total: u64 = entries.iter().map(|entry| entry.tokens).sum();
     if whole && total <= tokens_max {
         return Window { entries, trimmed: None };
@@ -48,7 +48,7 @@ pub fn window(mut entries: Vec<Arc<Entry>>, whole: bool, tokens_max: u64) -> Win
 
 /// The entries as a conversation that every provider takes: each tool call is followed by its
 /// result, in order; results without a call, empty answers and marks are left out.
-pub fn messages(entries: &[Arc<Entry>], left_out: bool) -> Vec<Message> {
+pub(crate) fn messages(entries: &[Arc<Entry>], left_out: bool) -> Vec<Message> {
     let mut messages = Vec::with_capacity(entries.len() + 1);
     if left_out {
         messages.push(Message::Summary(LEFT_OUT.into()));

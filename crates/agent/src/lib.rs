@@ -18,6 +18,5 @@ pub use agents::{AgentSpec, Agents, BootstrapCaps, Limits, Models, Parts, Resolv
 pub use config::{
     AgentDefaults, AgentEntry, AgentsConfig, Identity, ModelChoice, ModelSelection, ThinkingLevel,
 };
-pub use context::{Window, messages, window};
 pub use turn::{Input, STEPS_MAX, ToolCall, Turn, Want};
 pub use workspace::{WORKSPACE_FILES, WorkspaceError, prepare_workspace};

@@ -159,7 +159,8 @@ impl Running {
         let Self { engine, gateway, listeners, home, env, file, overrides, loopback, .. } = self;
         let tasks = TaskTracker::new();
         let inbox: Arc<dyn Inbox> = Arc::new(engine.delivery.clone());
-        channels::run_all(&engine.channels, &inbox, &tasks, &stop);
+        let told = gateway.clone();
+        channels::run_all(&engine.channels, &inbox, &tasks, &stop, move || told.health_changed());
         tasks.spawn(reload::watch(reload::Watch {
             home: home.clone(),
             env,

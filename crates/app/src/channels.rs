@@ -106,20 +106,26 @@ fn telegram_policy(access: &telegram::Access) -> SpeakPolicy {
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// Keeps accounts receiving until they are stopped: an account that fails is run again with
-/// back-off, or given up when its error says so.
+/// back-off, or given up when its error says so; either way `went_down` is called.
 pub(crate) fn run_all(
     accounts: &[Arc<dyn Channel>],
     inbox: &Arc<dyn Inbox>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
+    went_down: impl Fn() + Clone + Send + 'static,
 ) {
     for channel in accounts {
         let (channel, inbox, stop) = (Arc::clone(channel), Arc::clone(inbox), stop.child_token());
-        tasks.spawn(keep_running(channel, inbox, stop));
+        tasks.spawn(keep_running(channel, inbox, stop, went_down.clone()));
     }
 }
 
-async fn keep_running(channel: Arc<dyn Channel>, inbox: Arc<dyn Inbox>, stop: CancellationToken) {
+async fn keep_running(
+    channel: Arc<dyn Channel>,
+    inbox: Arc<dyn Inbox>,
+    stop: CancellationToken,
+    went_down: impl Fn(),
+) {
     let schedule = RetrySchedule::default();
     let mut attempts = 0;
     loop {
@@ -129,6 +135,7 @@ async fn keep_running(channel: Arc<dyn Channel>, inbox: Arc<dyn Inbox>, stop: Ca
         if stop.is_cancelled() {
             return;
         }
+        went_down();
         attempts = if began.elapsed() > HEALTHY_AFTER { 1 } else { attempts + 1 };
         let wait = match failure.retry() {
             Retry::Never => {

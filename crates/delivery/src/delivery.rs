@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
-use claw_domain::{
-    ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause, Target, TraceId,
-};
+use claw_domain::{ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
 use claw_store::{Change, Fence, InboxRow, InboxState, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -187,7 +185,7 @@ impl Delivery {
             stopped.push(job.row.run.clone());
             let ending = claw_domain::Ending::Stopped { cause, text: String::new() };
             job.close("stopped", cause.as_str(), None, Vec::new()).await?;
-            self.tell(&job.row.run, &job.session, SignalKind::Finished(ending));
+            self.core.tell(&job.row.run, &job.session, SignalKind::Finished(ending));
         }
         Ok(stopped)
     }
@@ -224,21 +222,6 @@ impl Delivery {
         self.core.outbox.closed().await;
     }
 
-    /// Queues a text to a target, outside any turn, in order behind what waits there.
-    ///
-    /// # Errors
-    /// When the store fails, or the channel account does not run.
-    pub async fn notify(&self, target: &Target, text: &str) -> Result<(), Error> {
-        if self.core.outbox.channel(&target.channel, &target.account).is_none() {
-            return Err(Error::NoChannel {
-                channel: target.channel.clone(),
-                account: target.account.clone(),
-            });
-        }
-        let rows = self.core.parts_of(target, text, None, TraceId::generate());
-        self.core.outbox.commit_and_send(Vec::new(), rows).await
-    }
-
     /// Lets in the stranger who was given this code. Wrong codes are limited per process.
     ///
     /// # Errors
@@ -250,10 +233,6 @@ impl Delivery {
     ) -> Result<claw_store::PairingRequest, Error> {
         let core = &self.core;
         pairing::approve(&*core.store, &core.fence, &core.scribe, &self.tries, channel, code).await
-    }
-
-    pub(crate) fn tell(&self, run: &RunId, session: &SessionKey, kind: SignalKind) {
-        self.core.tell(run, session, kind);
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {

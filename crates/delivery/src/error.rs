@@ -1,6 +1,6 @@
 //! What delivery can fail with.
 
-use claw_domain::{AccountId, ChannelId};
+use claw_domain::ChannelId;
 
 /// Why something was not taken or not done.
 #[derive(Debug, thiserror::Error)]
@@ -11,14 +11,6 @@ pub enum Error {
     /// New work is refused since the gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
-    /// No such channel account runs here.
-    #[error("no channel `{channel}` with account `{account}` is running")]
-    NoChannel {
-        /// The channel.
-        channel: ChannelId,
-        /// The account.
-        account: AccountId,
-    },
     /// No pairing request has this code.
     #[error("no pending pairing request on `{channel}` has the code {code}")]
     NoSuchCode {
@@ -38,9 +30,6 @@ impl Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Stopping => Some("start it again with `rusty-claw gateway run`".into()),
-            Self::NoChannel { channel, .. } => {
-                Some(format!("configure channels.{channel} and enable it"))
-            }
             Self::NoSuchCode { channel, .. } => Some(format!(
                 "see what waits with `rusty-claw pairing list {channel}`; codes expire after an hour"
             )),

@@ -48,11 +48,6 @@ impl AllowList {
         self.everybody || self.ids.contains(person.as_str())
     }
 
-    /// Whether the list holds `*`.
-    pub fn is_everybody(&self) -> bool {
-        self.everybody
-    }
-
     /// Entries that can never match, for a warning about the configuration.
     pub fn unmatchable(&self) -> &[String] {
         &self.unmatchable

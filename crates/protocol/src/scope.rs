@@ -2,8 +2,6 @@
 
 /// The role of a person's client; the default.
 pub const ROLE_OPERATOR: &str = "operator";
-/// The role of a machine that lends its abilities.
-pub const ROLE_NODE: &str = "node";
 
 /// See everything that is not secret.
 pub const READ: &str = "operator.read";
