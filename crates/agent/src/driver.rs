@@ -1,21 +1,18 @@
 //! How a turn is carried out: the machine says what it wants, this does it and has no opinions.
 //!
-//! What happened is kept in `pending` and committed before the next effect: before the model is
+//! What happened is noted in a [`Log`] and committed before the next effect: before the model is
 //! asked, before a tool runs, and with the end of the turn. A process that dies in between goes on
 //! from the last commit.
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use claw_delivery::{Begin, Error, Job, StatusCard, Stop, Turns};
+use claw_delivery::{Begin, Error, Job, Stop};
 use claw_domain::{
-    AgentId, AssistantMessage, Block, Ending, Entry, EntryBody, EntryId, EventBody, EventId,
-    Origin, Session, SessionId, SignalKind, StopCause, StopReason, Timestamp, ToolResult,
-    UsageRecord, UserMessage,
+    AssistantMessage, Block, Ending, Entry, EntryBody, EventBody, Origin, SignalKind, StopCause,
+    StopReason, Timestamp, ToolResult, UsageRecord, UserMessage,
 };
 use claw_guard::{Run, may_run};
 use claw_provider::{ErrorKind, Prefix, Progress, Request};
-use claw_store::Change;
 use claw_tool::{Output, Plan, PlanContext, RunContext, Tool};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -25,6 +22,7 @@ use crate::{
     agents::{AgentSpec, Agents, Resolved},
     context::{self, estimate},
     envelope,
+    log::Log,
     prompt::system_prompt,
     turn::{Input, ToolCall, Turn, Want},
 };
@@ -32,153 +30,15 @@ use crate::{
 /// Room that is left for the answer when a prompt is fitted into a window, at most.
 const ANSWER_ROOM_MAX: u64 = 16_000;
 
-/// How often a commit is tried again before the turn is put back into its lane: with waits from
-/// 1 s to 30 s, some quarter of an hour. What a model said is paid for and not thrown away sooner.
-const COMMIT_TRIES_MAX: u32 = 32;
-
-#[async_trait]
-impl Turns for Agents {
-    async fn run(&self, job: &Job, stop: &Stop) -> Result<Ending, Error> {
-        let span =
-            info_span!("turn", session = %job.session, run = %job.row.run, agent = %job.agent);
-        async {
-            let mut driver = Driver::begin(self, job, stop).await?;
-            self.tell(&job.row.run, &job.session, SignalKind::Started);
-            let ending = driver.drive().await?;
-            info!(ending = ending_word(&ending), "turn ended");
-            self.tell(&job.row.run, &job.session, SignalKind::Finished(ending.clone()));
-            Ok(ending)
-        }
-        .instrument(span)
-        .await
-    }
-
-    async fn note(&self, job: &Job, answer: AssistantMessage) -> Result<(), Error> {
-        let session = self.store.session(&job.session).await?;
-        let mut log = Log::new(self, job, session);
-        if log.session.is_none() {
-            log.open("first");
-        }
-        let text = answer.text();
-        let tokens = estimate(text.len());
-        log.entry(tokens, EntryBody::Assistant(answer));
-        job.finish(&Ending::Replied { text }, log.take()).await
-    }
-
-    fn status(&self, agent: &AgentId, session: Option<&Session>) -> StatusCard {
-        let spec = self.spec(agent);
-        let model = self.model_of(&spec, session);
-        let resolved = self.models().resolve(&model);
-        let window = resolved.as_ref().map_or(0, |resolved| window_of(&spec, resolved));
-        let thinking = resolved
-            .as_ref()
-            .map_or("off", |resolved| self.thinking_of(&spec, session, &resolved.info).as_str());
-        let usage = session.map(|session| session.usage).unwrap_or_default();
-        StatusCard {
-            version: self.version.into(),
-            model: model.to_string(),
-            auth: resolved.map_or("not configured", |resolved| resolved.auth).into(),
-            tokens: (usage.prompt(), usage.output),
-            context: (session.map_or(0, |session| session.prompt_tokens), window),
-            compactions: session.map_or(0, |session| session.compactions),
-            thinking: thinking.into(),
-            updated: session.map_or_else(
-                || "never".into(),
-                |session| ago(session.updated_at, self.scribe.now()),
-            ),
-            cost: session
-                .filter(|session| session.cost > 0.0)
-                .map(|session| format!("${:.4}", session.cost)),
-        }
-    }
-}
-
-fn ending_word(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Replied { .. } => "replied",
-        Ending::Stopped { .. } => "stopped",
-        Ending::Failed { .. } => "failed",
-    }
-}
-
-/// `just now`, `5m ago`, `3h ago`, `2d ago`.
-fn ago(then: Timestamp, now: Timestamp) -> String {
-    match now.duration_since(then).as_secs() / 60 {
-        ..=0 => "just now".into(),
-        minutes @ 1..60 => format!("{minutes}m ago"),
-        minutes @ 60..1440 => format!("{}h ago", minutes / 60),
-        minutes => format!("{}d ago", minutes / 1440),
-    }
-}
-
 /// The largest prompt and answer together. Unit: tokens.
-fn window_of(agent: &AgentSpec, resolved: &Resolved) -> u64 {
+pub(crate) fn window_of(agent: &AgentSpec, resolved: &Resolved) -> u64 {
     agent
         .context_tokens
         .map_or(resolved.info.context_window, |max| max.min(resolved.info.context_window))
 }
 
-/// What happened and is not committed yet, and the session as it will be then.
-struct Log<'a> {
-    agents: &'a Agents,
-    job: &'a Job,
-    session: Option<Session>,
-    cause: Option<EventId>,
-    pending: Vec<Change>,
-}
-
-impl<'a> Log<'a> {
-    fn new(agents: &'a Agents, job: &'a Job, session: Option<Session>) -> Self {
-        Self { agents, job, session, cause: None, pending: Vec::new() }
-    }
-
-    /// Notes an event; the next one is caused by it.
-    fn event(&mut self, body: EventBody) -> EventId {
-        let job = self.job;
-        let (id, change) =
-            self.agents.scribe.write(job.row.trace, self.cause, Some(&job.session), body);
-        if let Change::Log(event) = &change {
-            self.session =
-                claw_store::fold_session(self.session.take(), &event.header, &event.body);
-        }
-        self.cause = Some(id);
-        self.pending.push(change);
-        id
-    }
-
-    fn open(&mut self, why: &str) {
-        self.event(EventBody::SessionOpened {
-            id: SessionId::generate(),
-            agent: self.job.agent.clone(),
-            chat: self.job.chat,
-            why: why.into(),
-        });
-    }
-
-    /// Notes a transcript entry at the head.
-    fn entry(&mut self, tokens: u64, body: EntryBody) -> Arc<Entry> {
-        let session = self.session.as_ref().expect("the session is opened before its first entry");
-        let entry = Entry {
-            id: EntryId::generate(),
-            session: session.id,
-            parent: session.head,
-            at: self.agents.scribe.now(),
-            run: Some(self.job.row.run.clone()),
-            tokens,
-            tokens_sum: session.tokens_sum + tokens,
-            body,
-        };
-        self.event(EventBody::EntryAdded(entry.clone()));
-        Arc::new(entry)
-    }
-
-    fn take(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.pending)
-    }
-}
-
 /// A turn under way.
-struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     log: Log<'a>,
     stop: &'a Stop,
     agent: Arc<AgentSpec>,
@@ -197,7 +57,11 @@ const TRIMMED: &str = "🧹 This conversation no longer fits the model's window,
 
 impl<'a> Driver<'a> {
     /// Begins a turn, or takes up one that the log knows: then the machine is replayed.
-    async fn begin(agents: &'a Agents, job: &'a Job, stop: &'a Stop) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        agents: &'a Agents,
+        job: &'a Job,
+        stop: &'a Stop,
+    ) -> Result<Self, Error> {
         let agent = agents.spec(&job.agent);
         let session = agents.store.session(&job.session).await?;
         let recorded =
@@ -383,7 +247,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn drive(&mut self) -> Result<Ending, Error> {
+    pub(crate) async fn drive(&mut self) -> Result<Ending, Error> {
         loop {
             if self.stop.token().is_cancelled() && !self.stop_noted {
                 self.note_stop(String::new());
@@ -399,7 +263,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn ask(&mut self) -> Result<(), Error> {
-        self.commit().await?;
+        self.log.commit().await?;
         let (Some(resolved), Some(prefix)) = (self.resolved.clone(), self.prefix.clone()) else {
             let model = self.log.agents.model_of(&self.agent, self.log.session.as_ref());
             self.failed(
@@ -420,7 +284,7 @@ impl<'a> Driver<'a> {
                     cut_once = true;
                     let taken = self.entries.iter().map(|entry| entry.tokens).sum::<u64>();
                     self.fit(false, taken);
-                    self.commit().await?;
+                    self.log.commit().await?;
                     continue;
                 }
                 Some(Err(error)) => {
@@ -574,7 +438,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn run_tool(&mut self, call: &ToolCall) -> Result<(), Error> {
-        self.commit().await?;
+        self.log.commit().await?;
         let (tool, plan) = self.planned.take().expect("a call is planned when it starts");
         let job = self.log.job;
         let context = RunContext {
@@ -618,45 +482,8 @@ impl<'a> Driver<'a> {
         };
         let run = self.log.job.row.run.clone();
         self.log.event(EventBody::RunFinished { run, ending: ending.clone() });
-        let changes = self.log.take();
-        patiently(|| self.log.job.finish(&ending, changes.clone())).await?;
+        self.log.finish(&ending).await?;
         Ok(ending)
-    }
-
-    /// Commits what happened so far.
-    async fn commit(&mut self) -> Result<(), Error> {
-        if self.log.pending.is_empty() {
-            return Ok(());
-        }
-        let changes = self.log.take();
-        let agents = self.log.agents;
-        patiently(|| async {
-            Ok(agents.store.commit(&agents.fence, changes.clone()).await.map(drop)?)
-        })
-        .await
-    }
-}
-
-/// Tries a commit again while the store fails in a way that may pass.
-async fn patiently<F: Future<Output = Result<(), Error>>>(
-    commit: impl Fn() -> F,
-) -> Result<(), Error> {
-    let mut tries = 1;
-    loop {
-        let error = match commit().await {
-            Err(
-                error @ Error::Store(
-                    claw_store::Error::Engine(_) | claw_store::Error::ReadOnly { .. },
-                ),
-            ) => error,
-            decided => return decided,
-        };
-        if tries >= COMMIT_TRIES_MAX {
-            return Err(error);
-        }
-        warn!(%error, tries, "the store did not keep a step of a turn; trying again");
-        tokio::time::sleep(Duration::from_secs(u64::from(tries).min(30))).await;
-        tries += 1;
     }
 }
 

@@ -10,8 +10,10 @@ mod config;
 mod context;
 mod driver;
 mod envelope;
+mod log;
 mod prompt;
 mod turn;
+mod turns;
 mod workspace;
 
 pub use agents::{AgentSpec, Agents, BootstrapCaps, Limits, Models, Parts, Resolved};
