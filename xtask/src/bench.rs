@@ -458,7 +458,9 @@ impl Report {
             page,
             "\nThe time added runs from the instant Telegram hands over the update to the instant it has the reply, the \
              model's own work included. The steady load is {STEADY} messages at {STEADY_PER_S} a second; the throughput is \
-             {BURST} messages from {CHATS} chats, all there at once.\n\nFor comparison, on a two-core machine with a model \
+             {BURST} messages from {CHATS} chats, all there at once. Of the processor time in that burst some 40 % is the \
+             kernel's, most of it switching between threads for the store's reads and commits, and some 20 % the \
+             allocator's (`perf record`); that is where a budget that does not hold would be won back.\n\nFor comparison, on a two-core machine with a model \
              that answers at once: OpenClaw adds 1.1 to 1.4 s to a message, keeps up with 2 a second, idles at 410 to \
              1,080 MB, starts in 4 to 19 s, and spends 90 to 680 s of processor time on 1,000 messages.\n",
         );

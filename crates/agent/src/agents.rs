@@ -16,7 +16,10 @@ use claw_store::{Fence, Store};
 use claw_tool::{Spec, Tool};
 use jiff::tz::TimeZone;
 
-use crate::config::{Identity, ThinkingLevel};
+use crate::{
+    config::{Identity, ThinkingLevel},
+    shelf::Shelf,
+};
 
 /// Most prefixes that are kept in memory; each is at most some 150 KB.
 const PREFIXES_MAX: usize = 64;
@@ -139,6 +142,7 @@ pub struct Agents {
     pub(crate) version: &'static str,
     pub(crate) setup: ArcSwap<Setup>,
     pub(crate) prefixes: Mutex<HashMap<EventId, Arc<Prefix>>>,
+    pub(crate) shelf: Shelf,
 }
 
 /// What a change of configuration exchanges.
@@ -176,6 +180,7 @@ impl Agents {
             version: parts.version,
             setup: ArcSwap::from_pointee(setup),
             prefixes: Mutex::default(),
+            shelf: Shelf::default(),
         }
     }
 

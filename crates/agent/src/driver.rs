@@ -213,8 +213,11 @@ impl<'a> Driver<'a> {
         let Some(session) = self.log.session.clone() else { return Ok(()) };
         let Some(head) = session.head else { return Ok(()) };
         let room = self.room();
-        let store = &self.log.agents.store;
-        self.entries = store.context(session.id, head, session.context_start, room).await?;
+        let agents = self.log.agents;
+        self.entries = match agents.shelf.take(&session) {
+            Some(entries) => entries,
+            None => agents.store.context(session.id, head, session.context_start, room).await?,
+        };
         self.left_out = session.context_start.is_some();
         let whole = self.entries.first().is_none_or(|first| {
             first.parent.is_none()
@@ -383,7 +386,8 @@ impl<'a> Driver<'a> {
                 stop: StopReason::Aborted,
                 ..AssistantMessage::injected(said.clone())
             };
-            self.log.entry(estimate(said.len()), EntryBody::Assistant(partial));
+            let entry = self.log.entry(estimate(said.len()), EntryBody::Assistant(partial));
+            self.entries.push(entry);
         }
         self.log.event(EventBody::StopAsked { run, cause, said: said.clone() });
         self.turn.handle(Input::StopAsked { cause, said });
@@ -483,6 +487,9 @@ impl<'a> Driver<'a> {
         let run = self.log.job.row.run.clone();
         self.log.event(EventBody::RunFinished { run, ending: ending.clone() });
         self.log.finish(&ending).await?;
+        if let Some(session) = &self.log.session {
+            self.log.agents.shelf.put(session, std::mem::take(&mut self.entries));
+        }
         Ok(ending)
     }
 }

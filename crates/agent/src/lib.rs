@@ -12,6 +12,7 @@ mod driver;
 mod envelope;
 mod log;
 mod prompt;
+mod shelf;
 mod turn;
 mod turns;
 mod workspace;
