@@ -202,12 +202,6 @@ async fn decide(core: &Core, row: &InboxRow) -> Result<Decision, Error> {
         ),
         _ => (false, false),
     };
-    let granted = match address.kind {
-        ChatKind::Direct => {
-            core.store.granted(&inbound.channel, &inbound.account, &sender.id).await?
-        }
-        ChatKind::Group | ChatKind::Channel => false,
-    };
     let attempt = Attempt {
         event: (&inbound.kind).into(),
         kind: address.kind,
@@ -218,8 +212,15 @@ async fn decide(core: &Core, row: &InboxRow) -> Result<Decision, Error> {
         command_word,
     };
     let policy = core.policy(&inbound.channel, &inbound.account);
-    let grant = if granted { DmGrant::Given } else { DmGrant::None };
-    Ok(match may_speak(&policy, &attempt, grant) {
+    let mut answer = may_speak(&policy, &attempt, DmGrant::None);
+    // A grant only ever lets in, so it is looked up for those alone who are not let in without.
+    if address.kind == ChatKind::Direct
+        && !matches!(answer, Speak::Admit { .. })
+        && core.store.granted(&inbound.channel, &inbound.account, &sender.id).await?
+    {
+        answer = may_speak(&policy, &attempt, DmGrant::Given);
+    }
+    Ok(match answer {
         Speak::Refuse { rule } => Decision::Refuse { rule },
         Speak::Pair { rule } => Decision::Pair { rule },
         Speak::Admit { rule } => {

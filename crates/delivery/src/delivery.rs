@@ -155,10 +155,10 @@ impl Delivery {
             (inbound.channel.clone(), inbound.account.clone(), inbound.external_id.clone());
         let mut taken = self.take(vec![inbound]).await?;
         if let Some((row, permit)) = taken.pop() {
-            return Ok(match self.admit(row, permit).await? {
-                Some(stopped) => Submitted::Stopped(stopped),
-                None => Submitted::Started,
-            });
+            return Ok(self
+                .admit_kept(row, permit)
+                .await
+                .map_or(Submitted::Started, Submitted::Stopped));
         }
         let known = self.core.store.inbox_row(&channel, &account, &external).await?;
         Ok(match known.map(|row| row.state) {
@@ -266,18 +266,26 @@ impl Inbox for Delivery {
         let rows = self.take(updates).await.map_err(|error| InboxError(Box::new(error)))?;
         let new = rows.len();
         for (row, permit) in rows {
-            let id = row.id;
-            // The row is kept already: what fails here is taken up again, never offered again.
-            if let Err(error) = self.admit(row.clone(), permit).await {
-                warn!(inbox = %id, %error, "a message could not be admitted yet");
-                self.admit_later(row);
-            }
+            self.admit_kept(row, permit).await;
         }
         Ok(Accepted { new, known: offered - new })
     }
 }
 
 impl Delivery {
+    /// Admits a row that is kept already: when the store fails, it is taken up again later and never
+    /// given back to who offered it. `Some` as [`Delivery::admit`] says.
+    async fn admit_kept(&self, row: InboxRow, permit: OwnedSemaphorePermit) -> Option<Vec<RunId>> {
+        match self.admit(row.clone(), permit).await {
+            Ok(stopped) => stopped,
+            Err(error) => {
+                warn!(inbox = %row.id, %error, "a message could not be admitted yet");
+                self.admit_later(row);
+                None
+            }
+        }
+    }
+
     /// Tries again to admit a row that the store failed on.
     fn admit_later(&self, row: InboxRow) {
         let delivery = self.clone();
