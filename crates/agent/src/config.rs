@@ -59,6 +59,11 @@ pub struct AgentDefaults {
     ///
     /// Unit: seconds. Default: 600.
     pub timeout_seconds: NonZeroU32,
+    /// How long one turn may show nothing - no word of the model, no end of a tool - before its
+    /// sender is told once that it still works. It goes on; nothing is run again.
+    ///
+    /// Unit: seconds. Default: 120.
+    pub stall_seconds: NonZeroU32,
     /// Most turns that run at one time, over all sessions. Further ones wait.
     ///
     /// Default: 32. OpenClaw's is 4.
@@ -79,6 +84,7 @@ impl Default for AgentDefaults {
             context_tokens: None,
             thinking_default: None,
             timeout_seconds: number(600),
+            stall_seconds: number(claw_delivery::PATIENCE.as_secs() as u32),
             max_concurrent: number(32),
         }
     }
@@ -138,6 +144,9 @@ pub struct AgentEntry {
     pub model: Option<ModelSelection>,
     /// How it presents itself.
     pub identity: Option<Identity>,
+    /// The gateway that runs its turns, by `gateway.name`, where several share a store and its folder
+    /// is not on every machine. Default: any of them.
+    pub gateway: Option<String>,
 }
 
 /// How an agent presents itself.

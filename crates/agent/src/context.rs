@@ -71,6 +71,7 @@ pub(crate) fn messages(entries: &[Arc<Entry>], left_out: bool) -> Vec<Message> {
                 messages.push(Message::Summary(summary.as_str().into()));
                 continue;
             }
+            EntryBody::Foreign { .. } => continue,
             EntryBody::User(_) | EntryBody::Assistant(_) => {}
         }
         for (asked, call, tool) in open.drain(..) {
@@ -140,6 +141,7 @@ mod tests {
             tokens,
             tokens_sum: 0,
             body,
+            other: serde_json::Map::new(),
         })
     }
 
@@ -200,6 +202,7 @@ mod tests {
                     EntryBody::ToolResult(_) if known(entry) => 'r',
                     EntryBody::ToolResult(_) => '?',
                     EntryBody::Compaction { .. } => 'c',
+                    EntryBody::Foreign { .. } => 'f',
                 },
             })
             .collect()

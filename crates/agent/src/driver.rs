@@ -320,7 +320,9 @@ impl<'a> Driver<'a> {
             ..claw_provider::Limits::default()
         };
         let mut progress = |step| {
+            job.moved();
             let kind = match step {
+                Progress::Alive => return,
                 Progress::Text(text) => {
                     said.push_str(&text);
                     SignalKind::Text(text)
@@ -460,6 +462,7 @@ impl<'a> Driver<'a> {
             output = &mut running => output,
             () = self.stopped() => running.await,
         };
+        job.moved();
         self.record(result_of(call, cut(output, self.agent.limits.tool_output_max)));
         Ok(())
     }

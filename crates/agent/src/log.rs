@@ -24,6 +24,9 @@ pub(crate) struct Log<'a> {
 
 impl<'a> Log<'a> {
     pub(crate) fn new(agents: &'a Agents, job: &'a Job, session: Option<Session>) -> Self {
+        if let Some(session) = &session {
+            agents.scribe.observe(session.newest);
+        }
         Self { agents, job, session, cause: None, pending: Vec::new() }
     }
 
@@ -62,6 +65,7 @@ impl<'a> Log<'a> {
             tokens,
             tokens_sum: session.tokens_sum + tokens,
             body,
+            other: serde_json::Map::new(),
         };
         self.event(EventBody::EntryAdded(entry.clone()));
         Arc::new(entry)
@@ -78,7 +82,9 @@ impl<'a> Log<'a> {
             agents.store.commit(&agents.fence, changes.clone()).await?;
             Ok(())
         })
-        .await
+        .await?;
+        self.job.moved();
+        Ok(())
     }
 
     /// Commits the rest together with the end of the job.
@@ -95,11 +101,7 @@ async fn patiently<F: Future<Output = Result<(), Error>>>(
     let mut tries = 1;
     loop {
         let error = match commit().await {
-            Err(
-                error @ Error::Store(
-                    claw_store::Error::Engine(_) | claw_store::Error::ReadOnly { .. },
-                ),
-            ) => error,
+            Err(Error::Store(error)) if error.may_pass() => Error::Store(error),
             decided => return decided,
         };
         if tries >= COMMIT_TRIES_MAX {

@@ -97,6 +97,7 @@ mod tests {
             tokens,
             tokens_sum: tokens,
             body: EntryBody::User(UserMessage::text("x")),
+            other: serde_json::Map::new(),
         })
     }
 

@@ -9,7 +9,7 @@ use claw_domain::{
     AssistantMessage, Ending, EntryBody, Event, EventBody, StopCause, StopReason, ToolCallId,
     ToolResult,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The longest turn, counted in model calls.
 pub const STEPS_MAX: usize = 100;
@@ -106,7 +106,10 @@ impl Turn {
                     Some(Input::Answered(Arc::new(message.clone())))
                 }
                 EntryBody::ToolResult(result) => Some(Input::ToolFinished(result.call.clone())),
-                EntryBody::Assistant(_) | EntryBody::User(_) | EntryBody::Compaction { .. } => None,
+                EntryBody::Assistant(_)
+                | EntryBody::User(_)
+                | EntryBody::Compaction { .. }
+                | EntryBody::Foreign { .. } => None,
             },
             EventBody::AnswerFailed { error, code, .. } => {
                 Some(Input::AnswerFailed { error: error.clone(), code: code.clone() })
@@ -157,7 +160,7 @@ impl Turn {
             State::Over(ending) => Want::Finish(ending.clone()),
             State::Asking => Want::Ask,
             State::Tools { current, .. } => match current {
-                Call::Lost(call) => Want::Record(failed(call, LOST)),
+                Call::Lost(call) => Want::Record(lost(call)),
                 Call::Started(call) => Want::Run(call.clone()),
                 Call::Waiting(call) if self.stop.is_some() => Want::Record(failed(call, SKIPPED)),
                 Call::Waiting(call) => match &call.arguments {
@@ -257,6 +260,11 @@ const SKIPPED: &str = "Not run: the turn was stopped.";
 const NOT_JSON: &str =
     "Not run: the arguments are not a JSON object. Send the call again with valid JSON.";
 
+fn lost(call: &ToolCall) -> ToolResult {
+    let details = json!({"outcome": claw_delivery::OUTCOME_UNKNOWN});
+    ToolResult { details, ..failed(call, LOST) }
+}
+
 fn failed(call: &ToolCall, text: &str) -> ToolResult {
     ToolResult {
         call: call.id.clone(),
@@ -269,11 +277,9 @@ fn failed(call: &ToolCall, text: &str) -> ToolResult {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use claw_domain::{Block, Usage};
     use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
 
     fn answer(text: &str, calls: &[(&str, Value)]) -> Input {
         let mut content = vec![Block::Text { text: text.into() }];
@@ -329,7 +335,7 @@ mod tests {
     fn a_tool_that_was_running_when_the_process_died_is_not_run_again() {
         let started =
             [answer("", &[("a", json!({}))]), Input::ToolStarted("a".into()), Input::Resumed];
-        check(started.clone(), Want::Record(failed(&call("a"), LOST)));
+        check(started.clone(), Want::Record(lost(&call("a"))));
         check(started.into_iter().chain([Input::ToolFinished("a".into())]), Want::Ask);
         check([answer("", &[("a", json!({}))]), Input::Resumed], Want::Start(call("a")));
     }

@@ -10,10 +10,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    Home, Overrides, StartError, VERSION,
+    Home, Layers, Overrides, StartError, VERSION,
     access::{Addresses, addresses, auth, control_ui},
     channels,
-    engine::{Engine, Env, Settings, WithChannels},
+    engine::{Engine, Env, Settings, WithChannels, host_name},
     load, reload,
     target::PORT_FILE,
     views::{Accounts, File},
@@ -28,6 +28,7 @@ pub struct GatewayBuilder {
     home: Home,
     overrides: Overrides,
     env: Arc<Env>,
+    layers: Layers,
 }
 
 /// What a start tells.
@@ -45,6 +46,15 @@ pub struct Banner {
     pub port: u16,
     /// What people should know.
     pub notes: Vec<String>,
+}
+
+/// Why a gateway ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// Other gateways took over its work; it is to be started again.
+    Lost,
 }
 
 /// A gateway that listens.
@@ -67,6 +77,7 @@ impl GatewayBuilder {
             home,
             overrides: Overrides::default(),
             env: Arc::new(|name: &str| std::env::var(name).ok()),
+            layers: Layers::default(),
         }
     }
 
@@ -84,12 +95,19 @@ impl GatewayBuilder {
         self
     }
 
+    /// Wraps the gateway's parts. Metrics, tracing and tests come in here.
+    #[must_use]
+    pub fn layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
+        self
+    }
+
     /// Opens everything and listens. Without a configuration file a first one is written.
     ///
     /// # Errors
     /// What stops a start; see [`StartError::hint`].
     pub async fn start(self) -> Result<Running, StartError> {
-        let Self { home, overrides, env } = self;
+        let Self { home, overrides, env, layers } = self;
         home.prepare()?;
         let first = !home.explicit && home.write_first_config()?;
         let config = load(&home, &|name| env(name)).map_err(StartError::Config)?;
@@ -97,7 +115,8 @@ impl GatewayBuilder {
         let addresses = addresses(&settings.gateway, &overrides)?;
         let (auth, made) = auth(&settings.gateway, &overrides, &home, &*env, addresses.loopback)?;
         let bus = Bus::new(Limits::default());
-        let engine = Engine::open(&home, &config, &*env, bus.listener(), WithChannels::Yes).await?;
+        let engine =
+            Engine::open(&home, &config, &*env, bus.listener(), WithChannels::Yes, layers).await?;
         let (listeners, port) = listen(&addresses).await?;
         write_port(&home, port)?;
         engine.delivery.recover().await?;
@@ -114,7 +133,7 @@ impl GatewayBuilder {
             auth,
             device_secret: home.device_secret()?,
             config: Arc::clone(&file) as Arc<dyn claw_gateway::ConfigView>,
-            channels: Arc::new(Accounts::new(&engine.channels)),
+            channels: Arc::new(Accounts::new(&engine.channels, engine.elsewhere.clone())),
             about: About {
                 version: VERSION.into(),
                 host: host_name(),
@@ -155,12 +174,18 @@ impl Running {
 
     /// Runs until `stop` fires, then ends in order: no new work, turns under way get a while, the
     /// rest is left in the log for the next start.
-    pub async fn stopped(self, stop: CancellationToken) {
+    ///
+    /// Where several gateways share the store, it also ends when this one loses its place among
+    /// them: then nothing of what it held is its own any more, and it is to be started again.
+    pub async fn stopped(self, stop: CancellationToken) -> Ended {
         let Self { engine, gateway, listeners, home, env, file, overrides, loopback, .. } = self;
         let tasks = TaskTracker::new();
         let inbox: Arc<dyn Inbox> = Arc::new(engine.delivery.clone());
         let told = gateway.clone();
-        channels::run_all(&engine.channels, &inbox, &tasks, &stop, move || told.health_changed());
+        // What ends this run of the gateway: somebody's wish, or the loss of its place.
+        let asked = stop;
+        let stop = asked.child_token();
+        channels::run_all(&engine, &inbox, &tasks, &stop, move || told.health_changed());
         tasks.spawn(reload::watch(reload::Watch {
             home: home.clone(),
             env,
@@ -174,19 +199,29 @@ impl Running {
         tasks.close();
         // The sockets are told last, so that clients hear how their runs ended.
         let sockets = CancellationToken::new();
+        let kept = CancellationToken::new();
         let drain = async {
-            stop.cancelled().await;
+            let ended = engine.until_lost(&stop, &kept).await;
             info!("stopping");
-            engine.delivery.shutdown(DRAIN).await;
+            stop.cancel();
+            let grace = if ended == Ended::Lost { Duration::ZERO } else { DRAIN };
+            engine.delivery.shutdown(grace).await;
+            kept.cancel();
             sockets.cancel();
+            ended
         };
-        tokio::join!(gateway.serve(listeners, sockets.clone()), drain, tasks.wait());
+        let (_, ended, _) =
+            tokio::join!(gateway.serve(listeners, sockets.clone()), drain, tasks.wait());
+        if let (Ended::Stopped, Some(membership)) = (ended, &engine.membership) {
+            membership.leave().await;
+        }
         if let Err(error) = engine.store.close().await {
             warn!(%error, "the store did not close in order");
         }
         // A file that is gone already needs no word.
         let _gone = std::fs::remove_file(home.state_dir.join(PORT_FILE));
         info!("stopped");
+        ended
     }
 }
 
@@ -216,11 +251,6 @@ async fn listen(addresses: &Addresses) -> Result<(Vec<TcpListener>, u16), StartE
         }
     }
     Ok((listeners, port))
-}
-
-fn host_name() -> String {
-    nix::unistd::gethostname()
-        .map_or_else(|_unknown| "localhost".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Most connections that wait to be accepted.

@@ -10,6 +10,8 @@ use claw_guard::{AllowList, DmPolicy, GroupPolicy, GroupRule, IdForm, PlaceRule,
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
+use crate::engine::Engine;
+
 /// Telegram's ids are numbers.
 const TELEGRAM_IDS: IdForm = IdForm { prefixes: &["telegram", "tg"], digits_only: true };
 
@@ -108,15 +110,20 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// Keeps accounts receiving until they are stopped: an account that fails is run again with
 /// back-off, or given up when its error says so; either way `went_down` is called.
 pub(crate) fn run_all(
-    accounts: &[Arc<dyn Channel>],
+    engine: &Arc<Engine>,
     inbox: &Arc<dyn Inbox>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
     went_down: impl Fn() + Clone + Send + 'static,
 ) {
-    for channel in accounts {
+    for channel in &engine.channels {
         let (channel, inbox, stop) = (Arc::clone(channel), Arc::clone(inbox), stop.child_token());
-        tasks.spawn(keep_running(channel, inbox, stop, went_down.clone()));
+        let (engine, went_down) = (Arc::clone(engine), went_down.clone());
+        tasks.spawn(async move {
+            if engine.hold_account(&*channel, &stop).await {
+                keep_running(channel, inbox, stop, went_down).await;
+            }
+        });
     }
 }
 

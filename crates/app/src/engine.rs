@@ -1,9 +1,9 @@
 //! What answers messages: store, agents and delivery, put together from a configuration.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,23 +11,24 @@ use claw_agent::{
     AgentEntry, AgentSpec, Agents, AgentsConfig, BootstrapCaps, Limits, Models, prepare_workspace,
 };
 use claw_config::{Config, Problem};
-use claw_delivery::{Account, Binding, Delivery, Listener, Router, Scribe, SessionConfig};
-use claw_domain::{AgentId, Clock, IdSource, ModelRef, SystemClock};
+use claw_delivery::{Account, Binding, Delivery, Listener, Membership, OutboxConfig, Router, Scribe, SessionConfig};
+use claw_domain::{AccountId, AgentId, ChannelId, Clock, IdSource, ModelRef, SystemClock};
 use claw_guard::{ExecAsk, ExecSecurity, Profile, ToolPolicy, ToolRules};
 use claw_provider::RetryPolicy;
-use claw_store::{Fence, Lease, Store};
-use claw_store_memory::Memory;
-use claw_store_sqlite::Sqlite;
+use claw_store::{Fence, Store};
 use claw_tools::Helper;
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::{
-    Home, StartError, VERSION, channels,
+    Ended, Home, Layers, StartError, VERSION, channels,
     lock::StateLock,
     models::{self, Registry},
     sections::{
-        self, GatewayConfig, LoggingConfig, ModelsConfig, StoreBackend, StoreConfig, ToolsConfig,
+        self, GatewayConfig, LoggingConfig, ModelsConfig, StoreConfig, ToolsConfig,
     },
+    stores::{Opened, StoreUrl},
 };
 
 /// How long a connection to an outside server may take.
@@ -39,6 +40,9 @@ const COMMAND_VARIABLES: &[&str] =
 
 /// The PATH of commands where this process has none.
 const COMMAND_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// How often the gateways that do not hold a channel account ask whether it is free.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the environment, once, at the door.
 pub type Env = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -52,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) tools: ToolsConfig,
     pub(crate) session: SessionConfig,
     pub(crate) bindings: Vec<Binding>,
+    pub(crate) outbox: OutboxConfig,
     pub(crate) telegram: Option<claw_channel_telegram::Config>,
     pub(crate) store: StoreConfig,
 }
@@ -67,6 +72,7 @@ impl Settings {
             tools: config.section("tools")?,
             session: config.section("session")?,
             bindings: config.section("bindings")?,
+            outbox: config.section("outbox")?,
             telegram: match config.get(&path("channels.telegram")) {
                 Some(_) => Some(config.section("channels.telegram")?),
                 None => None,
@@ -129,6 +135,11 @@ impl Settings {
                 problem(path, error.to_string());
             }
         }
+        if let Some(Err(error)) =
+            self.store.url.as_ref().map(|url| url.expose().parse::<StoreUrl>())
+        {
+            problem("store.url".into(), error);
+        }
         if let Some(zone) = &self.agents.defaults.user_timezone
             && TimeZone::get(zone).is_err()
         {
@@ -154,6 +165,16 @@ pub fn validate(config: &Config) -> Result<(), Vec<Problem>> {
     Settings::read(config).map(drop)
 }
 
+/// The channel accounts that another living gateway holds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Elsewhere(Arc<Mutex<HashSet<(ChannelId, AccountId)>>>);
+
+impl Elsewhere {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, HashSet<(ChannelId, AccountId)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The parts that answer messages.
 pub(crate) struct Engine {
     pub(crate) settings: Settings,
@@ -167,6 +188,12 @@ pub(crate) struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     /// What people should know about the configuration.
     pub(crate) notes: Vec<String>,
+    layers: Layers,
+    /// The place among the gateways, where several share the store.
+    pub(crate) membership: Option<Arc<Membership>>,
+    /// The channel accounts that another gateway holds.
+    pub(crate) elsewhere: Elsewhere,
+    _opened: Opened,
     _lock: StateLock,
 }
 
@@ -185,34 +212,31 @@ impl Engine {
         env: &Env,
         listener: Listener,
         with: WithChannels,
+        layers: Layers,
     ) -> Result<Self, StartError> {
         let settings = Settings::read(config).map_err(StartError::Config)?;
         home.prepare()?;
         let lock = StateLock::take(&home.state_dir)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store: Arc<dyn Store> = match settings.store.backend {
-            StoreBackend::Sqlite => Arc::new(Sqlite::open(home.database()).await?),
-            StoreBackend::Memory => Arc::new(Memory::default()),
-            StoreBackend::Postgres => return Err(StartError::NotHere("store.backend: postgres")),
-        };
+        let clock = (layers.clock)(Arc::new(SystemClock));
         let node = home.node()?;
-        // The lock above keeps others off this folder; the lease is over at once, so that a store
-        // that was moved here from another installation can be taken.
-        let now = clock.now();
-        let claimed = store.claim(&Lease::Gateway, node, now, now).await?;
-        let fence = claimed.ok_or(StartError::StoreHeld)?;
+        let opened = Opened::open(home, &settings.store, node, &*clock, &layers).await?;
+        let Opened { store, fence, membership, .. } = &opened;
+        let (store, fence, membership) = (Arc::clone(store), *fence, membership.clone());
         let ids = IdSource::new(node, store.last_event_id(node).await?);
         let scribe = Scribe::new(Arc::new(ids), Arc::clone(&clock));
         let client = http_client()?;
         let read = |name: &str| env(name).or_else(|| config.variable(name).map(str::to_owned));
-        let setup = Setup::new(home, &settings, &client, &clock, &read, with).await?;
+        let setup = Setup::new(home, &settings, &client, &clock, &read, with, &layers).await?;
         let agents = Arc::new(Agents::new(claw_agent::Parts {
             store: Arc::clone(&store),
             fence,
             scribe: scribe.clone(),
             listener: Arc::clone(&listener),
             models: setup.models,
-            tools: claw_tools::all(Helper::of_this_program()),
+            tools: claw_tools::all(Helper::of_this_program())
+                .into_iter()
+                .map(&layers.tool)
+                .collect(),
             command_environment: command_environment(&settings.tools, &read),
             agents: setup.agents,
             retry: RetryPolicy::default(),
@@ -228,7 +252,12 @@ impl Engine {
             router: setup.router,
             accounts: setup.accounts,
             concurrent_max: settings.agents.defaults.max_concurrent.get() as usize,
+            sharing: membership
+                .clone()
+                .map(|membership| (membership, agents_elsewhere(&settings))),
         });
+        delivery.set_patience(patience(&settings));
+        delivery.set_outbox(settings.outbox);
         Ok(Self {
             settings,
             store,
@@ -240,8 +269,59 @@ impl Engine {
             client,
             clock,
             notes: setup.notes,
+            layers,
+            membership,
+            elsewhere: Elsewhere::default(),
+            _opened: opened,
             _lock: lock,
         })
+    }
+
+    /// Waits until this gateway is the one that receives and sends on an account. `false` when it
+    /// stops first.
+    pub(crate) async fn hold_account(
+        &self,
+        channel: &dyn claw_channel::Channel,
+        stop: &CancellationToken,
+    ) -> bool {
+        let key = (channel.id().clone(), channel.account().clone());
+        loop {
+            match self.delivery.hold_account(&key.0, &key.1).await {
+                Ok(true) => {
+                    self.elsewhere.lock().remove(&key);
+                    return true;
+                }
+                Ok(false) => {
+                    if self.elsewhere.lock().insert(key.clone()) {
+                        info!(channel = %key.0, account = %key.1, "another gateway receives here");
+                    }
+                }
+                Err(error) => warn!(channel = %key.0, account = %key.1, %error, "could not ask who receives here"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(ASK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Waits for `stop`, and keeps the place among the gateways until `kept` fires, so also while
+    /// turns come to their end.
+    pub(crate) async fn until_lost(
+        &self,
+        stop: &CancellationToken,
+        kept: &CancellationToken,
+    ) -> Ended {
+        let Some(membership) = self.membership.clone() else {
+            stop.cancelled().await;
+            return Ended::Stopped;
+        };
+        let (keeper, kept) = (Arc::clone(&membership), kept.clone());
+        tokio::spawn(async move { keeper.keep(kept).await });
+        tokio::select! {
+            () = stop.cancelled() => Ended::Stopped,
+            () = membership.lost().cancelled() => Ended::Lost,
+        }
     }
 
     /// Exchanges what can change while running. Returns what people should know.
@@ -253,8 +333,16 @@ impl Engine {
     ) -> Result<Vec<String>, StartError> {
         let settings = Settings::read(config).map_err(StartError::Config)?;
         let read = |name: &str| env(name).or_else(|| config.variable(name).map(str::to_owned));
-        let setup =
-            Setup::new(home, &settings, &self.client, &self.clock, &read, WithChannels::No).await?;
+        let setup = Setup::new(
+            home,
+            &settings,
+            &self.client,
+            &self.clock,
+            &read,
+            WithChannels::No,
+            &self.layers,
+        )
+        .await?;
         self.agents.reconfigure(setup.models, setup.agents);
         let (fresh, notes) =
             channels::accounts(settings.telegram.as_ref(), &self.client, &self.clock, &read);
@@ -271,8 +359,29 @@ impl Engine {
             .filter_map(|account| Some(Account { channel: running(&account)?, ..account }))
             .collect();
         self.delivery.reconfigure(accounts, setup.router);
+        self.delivery.set_patience(patience(&settings));
+        self.delivery.set_outbox(settings.outbox);
         Ok(notes)
     }
+}
+
+/// How long a turn may show nothing before its sender is told.
+fn patience(settings: &Settings) -> Duration {
+    Duration::from_secs(settings.agents.defaults.stall_seconds.get().into())
+}
+
+/// The agents that are pinned to other gateways.
+fn agents_elsewhere(settings: &Settings) -> Vec<AgentId> {
+    let name = settings.gateway.name.clone().unwrap_or_else(host_name);
+    let elsewhere =
+        |entry: &&AgentEntry| entry.gateway.as_ref().is_some_and(|gateway| *gateway != name);
+    settings.agents.list.iter().filter(elsewhere).map(|entry| entry.id.as_str().into()).collect()
+}
+
+/// The machine's name.
+pub(crate) fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map_or_else(|_unknown| "localhost".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What a configuration makes, at start and at every change.
@@ -292,8 +401,10 @@ impl Setup {
         clock: &Arc<dyn Clock>,
         env: &(dyn Fn(&str) -> Option<String> + Sync),
         with: WithChannels,
+        layers: &Layers,
     ) -> Result<Self, StartError> {
-        let registry = Registry::new(&settings.models, client, &|name| env(name))?;
+        let registry =
+            Registry::new(&settings.models, client, &|name| env(name), &layers.provider)?;
         let defaults = &settings.agents.defaults;
         let model = match defaults.model.as_ref().and_then(|model| model.primary()) {
             Some(name) => name.parse().map_err(|error: claw_domain::ModelRefError| {
@@ -314,12 +425,15 @@ impl Setup {
         }
         let ids = agents.iter().map(|agent| agent.id.clone()).collect();
         let router = Router::new(ids, settings.bindings.clone(), settings.session.clone());
-        let (accounts, notes) = match with {
+        let (mut accounts, notes) = match with {
             WithChannels::Yes => {
                 channels::accounts(settings.telegram.as_ref(), client, clock, &|name| env(name))
             }
             WithChannels::No => (Vec::new(), Vec::new()),
         };
+        for account in &mut accounts {
+            account.channel = (layers.channel)(Arc::clone(&account.channel));
+        }
         Ok(Self { models: Arc::new(registry), agents, router, accounts, notes })
     }
 }

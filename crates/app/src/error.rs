@@ -22,6 +22,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("the store cannot be opened")]
     Store(#[from] claw_store::Error),
+    /// `store.url` is not understood.
+    #[error("store.url: {0}")]
+    StoreUrl(String),
     /// Another gateway holds the store.
     #[error("another gateway holds the store")]
     StoreHeld,
@@ -83,6 +86,7 @@ impl StartError {
                 "stop it with `rusty-claw gateway stop`, or use another RUSTY_CLAW_HOME".into(),
             ),
             Self::Store(error) => error.hint(),
+            Self::StoreUrl(_) => Some("see docs/config.md for store.url".into()),
             Self::StoreHeld => Some("stop that gateway first".into()),
             Self::Models(_) | Self::Model(_) => {
                 Some("see docs/config.md for models.providers".into())

@@ -20,24 +20,28 @@ mod doctor;
 mod engine;
 mod error;
 mod home;
+mod layers;
 mod local;
 mod lock;
 mod models;
 mod reload;
 mod sections;
+mod stores;
 mod target;
 mod views;
 
 pub use access::Overrides;
-pub use builder::{Banner, GatewayBuilder, Running};
+pub use builder::{Banner, Ended, GatewayBuilder, Running};
 pub use doctor::{Check, CheckState, doctor};
 pub use engine::{Env, validate};
 pub use error::StartError;
 pub use home::{Home, HomeError};
+pub use layers::{Layer, Layers};
 pub use local::{Local, LocalReply};
 pub use lock::lock_holder;
 pub use models::ModelsError;
 pub use sections::{LogLevel, LoggingConfig, load, reference, schema, sections};
+pub use stores::StoreUrl;
 pub use target::{Target, target};
 
 /// Our version.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use claw_config::Config;
-use claw_delivery::{Submitted, pairing};
+use claw_delivery::{Delivery, Submitted, pairing};
 use claw_domain::{
     ChannelId, Ending, Inbound, InboundKind, MessageText, Operator, Origin, RunId, Session, Signal,
     SignalKind,
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    Home, StartError,
+    Home, Layers, StartError,
     engine::{Engine, Env, WithChannels},
 };
 
@@ -51,7 +51,8 @@ impl Local {
             // A full queue loses what is volatile; the end of a run is waited for below.
             let _full_or_closed = tx.try_send(signal);
         });
-        let engine = Engine::open(home, config, env, listener, WithChannels::No).await?;
+        let engine =
+            Engine::open(home, config, env, listener, WithChannels::No, Layers::default()).await?;
         Ok(Self { engine, signals })
     }
 
@@ -133,6 +134,11 @@ impl Local {
         let engine = &self.engine;
         Ok(pairing::approve(&*engine.store, &engine.fence, &engine.scribe, &tries, channel, code)
             .await?)
+    }
+
+    /// Inbox and outbox, and why things went as they did. Nothing is sent by this process.
+    pub fn delivery(&self) -> &Delivery {
+        &self.engine.delivery
     }
 
     /// All sessions, the newest first.

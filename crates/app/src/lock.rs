@@ -27,7 +27,17 @@ pub(crate) enum LockError {
 impl StateLock {
     /// Takes the folder.
     pub(crate) fn take(state_dir: &Path) -> Result<Self, LockError> {
-        let path = state_dir.join(NAME);
+        Self::lock(state_dir.join(NAME))
+    }
+
+    /// Takes one file by a lock file beside it.
+    pub(crate) fn take_beside(file: &Path) -> Result<Self, LockError> {
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".lock");
+        Self::lock(file.with_file_name(name))
+    }
+
+    fn lock(path: PathBuf) -> Result<Self, LockError> {
         let failed = |source| LockError::Unusable { path: path.clone(), source };
         let file = open(&path, true).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

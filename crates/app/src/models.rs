@@ -13,8 +13,11 @@ use claw_provider_anthropic::Anthropic;
 use claw_provider_demo::Demo;
 use claw_provider_openai::{self as openai, OpenAi};
 
-use crate::sections::{
-    self, Api, CompatConfig, ModelConfig, ModelInput, ModelsConfig, ModelsMode, ProviderConfig,
+use crate::{
+    Layer,
+    sections::{
+        self, Api, CompatConfig, ModelConfig, ModelInput, ModelsConfig, ModelsMode, ProviderConfig,
+    },
 };
 
 /// The models that are asked when only a key is known: each vendor's everyday model.
@@ -53,11 +56,12 @@ struct Known {
 type Env<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 impl Registry {
-    /// The configured providers, joined with the built-in ones.
+    /// The configured providers, joined with the built-in ones, each within `layer`.
     pub(crate) fn new(
         config: &ModelsConfig,
         client: &reqwest::Client,
         env: Env<'_>,
+        layer: &Layer<dyn Provider>,
     ) -> Result<Self, ModelsError> {
         let mut wanted: BTreeMap<String, ProviderConfig> = config.providers.clone();
         if config.mode == ModelsMode::Merge {
@@ -75,6 +79,9 @@ impl Registry {
             "demo".into(),
             Known { provider: demo, models: vec![Demo::model()], auth: "none" },
         );
+        for known in providers.values_mut() {
+            known.provider = layer(Arc::clone(&known.provider));
+        }
         Ok(Self { providers })
     }
 }

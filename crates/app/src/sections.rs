@@ -31,6 +31,9 @@ pub(crate) struct GatewayConfig {
     pub(crate) auth: AuthConfig,
     /// The chat page.
     pub(crate) control_ui: ControlUiConfig,
+    /// This gateway's name, by which `agents.list[].gateway` pins agents to it where several share a
+    /// store. Default: the machine's name.
+    pub(crate) name: Option<String>,
     /// The gateway that the command line calls when `mode` is `remote`.
     pub(crate) remote: RemoteConfig,
     /// What happens when this file changes while the gateway runs.
@@ -308,13 +311,32 @@ pub(crate) enum ThinkingFormat {
 }
 
 /// Where everything is kept.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct StoreConfig {
-    /// Which store. `memory` forgets everything at the end and is for trying things out.
+    /// Which store, where no `url` says so. `memory` forgets everything at the end and is for trying
+    /// things out.
     ///
     /// Default: `sqlite`, a file in the state folder.
     pub(crate) backend: StoreBackend,
+    /// Where everything is kept: `sqlite:///path`, or `postgres://user:password@host/database`, which
+    /// several gateways may share. A secret, since it may hold a password.
+    ///
+    /// Default: a file in the state folder.
+    #[schemars(with = "Option<String>")]
+    pub(crate) url: Option<Secret>,
+    /// How long a gateway that shares its store may be silent before others take over its work. A
+    /// reply may take a sixth of it to be sent.
+    ///
+    /// Unit: seconds. Default: 30.
+    pub(crate) lease_seconds: NonZeroU32,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let lease_seconds = NonZeroU32::new(30).expect("30 is not zero");
+        Self { backend: StoreBackend::default(), url: None, lease_seconds }
+    }
 }
 
 /// Which store.
@@ -326,8 +348,6 @@ pub(crate) enum StoreBackend {
     Sqlite,
     /// Nothing is kept.
     Memory,
-    /// Not here yet: the start is refused.
-    Postgres,
 }
 
 /// Which tools the agents have.
@@ -454,6 +474,7 @@ pub fn sections() -> Vec<Section> {
         Section::of::<ToolsConfig>("tools"),
         Section::of::<claw_delivery::SessionConfig>("session"),
         Section::of::<Vec<claw_delivery::Binding>>("bindings"),
+        Section::of::<claw_delivery::OutboxConfig>("outbox"),
         Section::of::<claw_channel_telegram::Config>("channels.telegram"),
         Section::of::<StoreConfig>("store"),
         Section::of::<LoggingConfig>("logging"),

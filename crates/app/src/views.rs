@@ -8,6 +8,8 @@ use claw_config::Config;
 use claw_gateway::{ChannelAccount, ChannelsView, ConfigIssue, ConfigSnapshot, ConfigView};
 use ring::digest::{SHA256, digest};
 
+use crate::engine::Elsewhere;
+
 /// The configuration in force.
 pub(crate) struct File(ArcSwap<Config>);
 
@@ -57,17 +59,23 @@ impl ConfigView for File {
 }
 
 /// The channel accounts of a running gateway.
-pub(crate) struct Accounts(Vec<Arc<dyn Channel>>);
+pub(crate) struct Accounts {
+    channels: Vec<Arc<dyn Channel>>,
+    elsewhere: Elsewhere,
+}
 
 impl Accounts {
-    pub(crate) fn new(channels: &[Arc<dyn Channel>]) -> Self {
-        Self(channels.to_vec())
+    pub(crate) fn new(channels: &[Arc<dyn Channel>], elsewhere: Elsewhere) -> Self {
+        Self { channels: channels.to_vec(), elsewhere }
     }
 }
 
 impl ChannelsView for Accounts {
     fn accounts(&self) -> Vec<ChannelAccount> {
+        let elsewhere = self.elsewhere.lock();
         let shown = |channel: &Arc<dyn Channel>| {
+            let key = (channel.id().clone(), channel.account().clone());
+            let elsewhere = elsewhere.contains(&key);
             let health = channel.health();
             let ms = |at: Option<claw_domain::Timestamp>| at.map(|at| at.as_millisecond());
             ChannelAccount {
@@ -77,8 +85,8 @@ impl ChannelsView for Accounts {
                 name: health.identity,
                 enabled: true,
                 configured: true,
-                running: health.connected,
-                connected: health.connected,
+                running: health.connected || elsewhere,
+                connected: health.connected || elsewhere,
                 last_error: health.last_error,
                 last_start_at: ms(health.connected_at),
                 last_inbound_at: ms(health.last_inbound_at),
@@ -86,7 +94,7 @@ impl ChannelsView for Accounts {
                 dm_policy: None,
             }
         };
-        self.0.iter().map(shown).collect()
+        self.channels.iter().map(shown).collect()
     }
 }
 

@@ -63,8 +63,8 @@ pub struct Accepted {
 
 /// The inbox could not keep the updates.
 #[derive(Debug, thiserror::Error)]
-#[error("the inbox could not keep the updates")]
-pub struct InboxError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+#[error("the updates could not be kept: {0}")]
+pub struct InboxError(pub Box<dyn std::error::Error + Send + Sync>);
 
 /// What the platform said to an action.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -128,6 +128,12 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<claw_delivery::Error> for Failure {
+    fn from(error: claw_delivery::Error) -> Self {
+        Self::of(&error, error.hint())
+    }
+}
+
 impl From<Vec<Problem>> for Failure {
     fn from(problems: Vec<Problem>) -> Self {
         Self::config(&problems)

@@ -8,6 +8,7 @@ mod logging;
 mod not_yet;
 mod output;
 mod rpc;
+mod way;
 mod words;
 
 use std::process::ExitCode;

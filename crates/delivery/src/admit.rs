@@ -2,7 +2,7 @@
 
 use claw_domain::{
     AssistantMessage, ChatKind, Ending, ExternalId, InboundKind, MessageText, Origin, RunId,
-    SessionKey, SignalKind, StopCause,
+    SessionKey, SignalKind,
 };
 use claw_guard::{Attempt, DmGrant, Speak, may_speak};
 use claw_store::{Change, InboxRow, InboxState};
@@ -16,6 +16,7 @@ use crate::{
     lanes::{LANE_WAITING_MAX, Work},
     pairing,
     shared::Core,
+    sharing,
 };
 
 /// The rule that admits a gateway client: its scopes were checked when it called.
@@ -38,7 +39,7 @@ impl Delivery {
         match decide(&self.core, &row).await? {
             Decision::Refuse { rule } => {
                 info!(inbox = %row.id, channel = %row.inbound.channel, rule, "refused");
-                self.core.close(&row, "refused", rule).await?;
+                self.core.refuse(&row, rule).await?;
                 Ok(None)
             }
             Decision::Pair { rule } => {
@@ -46,11 +47,16 @@ impl Delivery {
                 Ok(None)
             }
             Decision::Admit { rule, agent, session, chat } => {
+                let Some(lane) = self.lane_for(&row, &session, &agent).await? else {
+                    return self.leave(&row, rule, session).await.map(|()| None);
+                };
                 let job = Job {
+                    _lane: lane,
                     resume: matches!(row.state, InboxState::Admitted { .. }),
                     words: None,
                     begin: Begin::GoOn,
                     core: self.core.clone(),
+                    pulse: crate::watchdog::Pulse::new(),
                     row,
                     agent,
                     session,
@@ -76,10 +82,8 @@ impl Delivery {
             InboundKind::Reaction { .. }
             | InboundKind::Button { .. }
             | InboundKind::MemberChange { .. } => {
-                self.core
-                    .close(&job.row, "ignored", "nothing listens to this kind of event")
-                    .await?;
-                return Ok(None);
+                let why = "nothing listens to this kind of event";
+                return job.close("ignored", why, None, Vec::new()).await.map(|()| None);
             }
         };
         match Command::parse(&message.text) {
@@ -124,13 +128,15 @@ impl Delivery {
     /// An edit replaces what still waits; a message that was taken up stays as it was.
     async fn edit(&self, job: &Job, of: &ExternalId, message: MessageText) -> Result<(), Error> {
         let Some(waiting) = self.lanes.replace(&job.session, of, &message) else {
-            return self.core.close(&job.row, "ignored", "the message was already taken up").await;
+            let why = "the message was already taken up";
+            return job.close("ignored", why, None, Vec::new()).await;
         };
         job.close("replaced", "", None, vec![Change::Replace(waiting.row.id, message)]).await
     }
 
     async fn stop_command(&self, job: &Job) -> Result<Option<Vec<RunId>>, Error> {
-        let stopped = self.stop(&job.session, None, StopCause::Command).await?;
+        let (run, cause) = sharing::asked_to_stop(&job.row.inbound);
+        let stopped = self.stop(&job.session, run.as_ref(), cause).await?;
         let answer = if stopped.is_empty() { commands::NOTHING_TO_STOP } else { commands::STOPPED };
         job.close("command", "stop", Some(answer.into()), Vec::new()).await?;
         Ok(job.target().is_none().then_some(stopped))
@@ -139,7 +145,11 @@ impl Delivery {
     async fn status_of(&self, job: &Job) -> Result<String, Error> {
         let session = self.core.store.session(&job.session).await?;
         let card = self.turns.status(&job.agent, session.as_ref());
-        Ok(card.render(&job.session, self.lanes.depth(&job.session)))
+        let mut text = card.render(&job.session, self.lanes.depth(&job.session));
+        if let Some(silence) = self.lanes.stalled(&job.session) {
+            text.push_str(&format!("\n⏳ The running turn shows nothing for {} s", silence.as_secs()));
+        }
+        Ok(text)
     }
 
     /// Answers a command: on a channel through the outbox, to a client at once as a signal, with
@@ -164,11 +174,12 @@ impl Delivery {
 }
 
 impl Core {
-    /// Closes a row that nothing more is done about.
-    async fn close(&self, row: &InboxRow, outcome: &str, detail: &str) -> Result<(), Error> {
+    /// Closes the row of somebody who may not speak.
+    async fn refuse(&self, row: &InboxRow, rule: &str) -> Result<(), Error> {
         let state = InboxState::Closed {
-            outcome: outcome.into(),
-            detail: detail.into(),
+            outcome: "refused".into(),
+            detail: rule.into(),
+            rule: None,
             at: self.scribe.now(),
         };
         self.store.commit(&self.fence, vec![Change::Advance(row.id, state)]).await?;

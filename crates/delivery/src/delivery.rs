@@ -5,19 +5,23 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
-use claw_domain::{ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
+use claw_domain::{AgentId, ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
 use claw_store::{Change, Fence, InboxRow, InboxState, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    Error, RetrySchedule, Router, Scribe,
+    Error, Membership, OutboxConfig, RetrySchedule, Router, Scribe,
     job::Turns,
     lanes::Lanes,
     outbox::Outbox,
     pairing,
     shared::{Account, Core, Listener, arrange},
+    sharing::Sharing,
 };
 
 /// Most messages that are accepted and not yet closed. When full, accepting waits, and with it the
@@ -45,6 +49,9 @@ pub struct Parts {
     pub accounts: Vec<Account>,
     /// Most turns that run at one time, over all sessions.
     pub concurrent_max: usize,
+    /// Where several gateways share the store: this one's place among them, whose fence `fence` is,
+    /// and the agents that are pinned to others.
+    pub sharing: Option<(Arc<Membership>, Vec<AgentId>)>,
 }
 
 /// What became of an operator's message.
@@ -71,9 +78,9 @@ pub struct Delivery {
     pub(crate) core: Arc<Core>,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) turns: Arc<dyn Turns>,
-    in_flight: Arc<Semaphore>,
+    pub(crate) in_flight: Arc<Semaphore>,
     tries: Arc<std::sync::Mutex<pairing::Tries>>,
-    stopping: CancellationToken,
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Delivery {
@@ -81,12 +88,16 @@ impl Delivery {
     pub fn new(parts: Parts) -> Self {
         let stopping = CancellationToken::new();
         let (accounts, channels) = arrange(parts.accounts, parts.router);
+        let sharing = parts
+            .sharing
+            .map(|(membership, elsewhere)| Arc::new(Sharing::new(membership, elsewhere)));
         let outbox = Outbox::new(
             Arc::clone(&parts.store),
             parts.fence,
             parts.scribe.clone(),
             channels,
             RetrySchedule::default(),
+            sharing.clone(),
             stopping.child_token(),
         );
         let lanes = Lanes::new(
@@ -101,6 +112,7 @@ impl Delivery {
             scribe: parts.scribe,
             listener: parts.listener,
             outbox,
+            sharing,
             accounts: ArcSwap::from_pointee(accounts),
         };
         Self {
@@ -120,12 +132,26 @@ impl Delivery {
         self.core.outbox.set_channels(channels);
     }
 
+    /// Exchanges how long replies are worth sending, from the next one on.
+    pub fn set_outbox(&self, config: OutboxConfig) {
+        self.core.outbox.config.store(Arc::new(config));
+    }
+
+    /// How long a turn may show nothing before its sender is told, from the next turn on;
+    /// [`PATIENCE`](crate::PATIENCE) unless it is set.
+    pub fn set_patience(&self, patience: Duration) {
+        self.lanes.set_patience(patience);
+    }
+
     /// Takes up what an earlier process left open: replies first, then messages in their order.
     /// To be called once, before any channel runs. Returns how many of each there were.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<(usize, usize), Error> {
+        if self.core.sharing.is_some() {
+            return self.begin_sharing().await;
+        }
         self.core.store.adopt(&self.core.fence).await?;
         let replies = self.core.outbox.recover().await?;
         let mut messages = 0;
@@ -180,6 +206,9 @@ impl Delivery {
         run: Option<&RunId>,
         cause: StopCause,
     ) -> Result<Vec<RunId>, Error> {
+        if self.is_held_elsewhere(session) {
+            return self.ask_to_stop(session, run).await;
+        }
         let (mut stopped, dropped) = self.lanes.stop(session, run, cause);
         for job in dropped {
             stopped.push(job.row.run.clone());
@@ -215,11 +244,19 @@ impl Delivery {
         self.core.accounts.load().router.clone()
     }
 
-    /// Takes no new work, gives turns `grace` to end, and leaves the rest to the next start.
+    /// Takes no new work, gives turns and then their replies `grace` in all to get out, and leaves
+    /// the rest to the next start. A part on its way when the time is up is waited for, since a
+    /// part whose end is unknown would be sent again.
     pub async fn shutdown(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
         self.stopping.cancel();
         self.lanes.closed(grace).await;
-        self.core.outbox.closed().await;
+        if self.core.sharing.is_some()
+            && let Err(error) = self.core.outbox.claim().await
+        {
+            warn!(%error, "replies that wait are left to the other gateways");
+        }
+        self.core.outbox.closed(deadline.saturating_duration_since(Instant::now())).await;
     }
 
     /// Lets in the stranger who was given this code. Wrong codes are limited per process.
@@ -235,7 +272,7 @@ impl Delivery {
         pairing::approve(&*core.store, &core.fence, &core.scribe, &self.tries, channel, code).await
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.in_flight).acquire_owned().await.map_err(|_closed| Error::Stopping)
     }
 
@@ -275,7 +312,7 @@ impl Inbox for Delivery {
 impl Delivery {
     /// Admits a row that is kept already: when the store fails, it is taken up again later and never
     /// given back to who offered it. `Some` as [`Delivery::admit`] says.
-    async fn admit_kept(&self, row: InboxRow, permit: OwnedSemaphorePermit) -> Option<Vec<RunId>> {
+    pub(crate) async fn admit_kept(&self, row: InboxRow, permit: OwnedSemaphorePermit) -> Option<Vec<RunId>> {
         match self.admit(row.clone(), permit).await {
             Ok(stopped) => stopped,
             Err(error) => {

@@ -10,7 +10,7 @@ use claw_domain::{
 use claw_store::{Change, InboxRow, InboxState};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, commands::StatusCard, reply, shared::Core};
+use crate::{Error, commands::StatusCard, reply, shared::Core, sharing::LaneHold, watchdog::Pulse};
 
 /// Runs turns. Implemented one floor above, by the agent.
 #[async_trait]
@@ -54,7 +54,10 @@ pub struct Job {
     /// The command word was taken off: what is left for the model. `None` when nothing is left.
     pub words: Option<String>,
     pub(crate) rule: String,
+    /// Keeps the lane held as long as there is work in it.
+    pub(crate) _lane: LaneHold,
     pub(crate) core: Arc<Core>,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// Whether the conversation goes on or begins anew.
@@ -79,6 +82,12 @@ impl Job {
                 thread: address.thread.clone(),
             }),
         }
+    }
+
+    /// Says that the turn moved: something came from the model, a tool ended, a step is on disk. A
+    /// turn that does not say so for a while is told of as one that makes no progress.
+    pub fn moved(&self) {
+        self.pulse.moved();
     }
 
     /// The message that an answer may quote.
@@ -122,16 +131,20 @@ impl Job {
         let closed = InboxState::Closed {
             outcome: outcome.to_owned(),
             detail: detail.to_owned(),
+            rule: Some(self.rule.clone()),
             at: self.core.scribe.now(),
         };
         changes.push(Change::Advance(self.row.id, closed));
         let rows = match (self.target(), answer) {
             (Some(target), Some(text)) => {
-                self.core.parts_of(&target, &text, self.replies_to(), self.row.trace)
+                self.core.parts_of(&target, &text, self.replies_to(), self.row.trace, self.chat)
             }
             _ => Vec::new(),
         };
-        self.core.outbox.commit_and_send(changes, rows).await
+        let ending = self.pulse.ending().await;
+        self.core.outbox.commit_and_send(changes, rows).await?;
+        ending.committed();
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use claw_domain::{
     Action, AssistantMessage, Ending, ExternalId, MessageText, Outbound, RunId, SessionKey,
     SignalKind, StopCause,
@@ -19,6 +20,7 @@ use crate::{
     Error, RetrySchedule,
     job::{Job, Stop, Turns},
     outbox::Outbox,
+    watchdog::{self, Pulse},
 };
 
 /// Most messages that wait in one lane. Further ones are refused, and their senders told.
@@ -51,10 +53,16 @@ struct Waiting {
     _in_flight: OwnedSemaphorePermit,
 }
 
+struct Running {
+    run: RunId,
+    stop: Stop,
+    pulse: Arc<Pulse>,
+}
+
 #[derive(Default)]
 struct Lane {
     waiting: VecDeque<Waiting>,
-    running: Option<(RunId, Stop)>,
+    running: Option<Running>,
 }
 
 pub(crate) struct Lanes {
@@ -62,9 +70,11 @@ pub(crate) struct Lanes {
     turns: Arc<dyn Turns>,
     outbox: Arc<Outbox>,
     slots: Arc<Semaphore>,
+    concurrent_max: usize,
     tasks: TaskTracker,
     stopping: CancellationToken,
     kill: CancellationToken,
+    patience: ArcSwap<Duration>,
 }
 
 impl Lanes {
@@ -79,9 +89,11 @@ impl Lanes {
             turns,
             outbox,
             slots: Arc::new(Semaphore::new(concurrent_max)),
+            concurrent_max,
             tasks: TaskTracker::new(),
             stopping,
             kill: CancellationToken::new(),
+            patience: ArcSwap::from_pointee(watchdog::PATIENCE),
         })
     }
 
@@ -123,11 +135,11 @@ impl Lanes {
         let Some(lane) = lanes.get_mut(session) else { return (Vec::new(), Vec::new()) };
         let wanted = |candidate: &RunId| run.is_none_or(|run| run == candidate);
         let mut stopped = Vec::new();
-        if let Some((running, stop)) = &lane.running
-            && wanted(running)
+        if let Some(Running { run, stop, .. }) = &lane.running
+            && wanted(run)
         {
             stop.ask(cause);
-            stopped.push(running.clone());
+            stopped.push(run.clone());
         }
         let mut dropped = Vec::new();
         for waiting in std::mem::take(&mut lane.waiting) {
@@ -160,13 +172,24 @@ impl Lanes {
 
     /// The run that goes on in a session now.
     pub(crate) fn running(&self, session: &SessionKey) -> Option<RunId> {
-        self.lock().get(session)?.running.as_ref().map(|(run, _)| run.clone())
+        self.lock().get(session)?.running.as_ref().map(|running| running.run.clone())
+    }
+
+    /// How long the turn that goes on in a session has shown nothing, when that is too long.
+    pub(crate) fn stalled(&self, session: &SessionKey) -> Option<Duration> {
+        let silence = self.lock().get(session)?.running.as_ref()?.pulse.silence();
+        (silence >= **self.patience.load()).then_some(silence)
+    }
+
+    /// How long turns may show nothing, from the next one on.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.patience.store(Arc::new(patience));
     }
 
     /// Whether a run is running or waiting.
     pub(crate) fn knows(&self, session: &SessionKey, run: &RunId) -> bool {
         self.lock().get(session).is_some_and(|lane| {
-            lane.running.as_ref().is_some_and(|(running, _)| running == run)
+            lane.running.as_ref().is_some_and(|running| running.run == *run)
                 || lane.waiting.iter().any(|waiting| waiting.work.job().row.run == *run)
         })
     }
@@ -179,6 +202,12 @@ impl Lanes {
     /// Runs a task that ends with the lanes.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    /// Whether another lane's work would soon be done: less than twice as many are busy as may be
+    /// at one time. Asked only where another gateway could do it instead.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lock().len() < 2 * self.concurrent_max
     }
 
     /// Whether every lane is empty.
@@ -225,8 +254,10 @@ impl Lanes {
             lanes.remove(session);
             return None;
         };
-        let stop = Stop::default();
-        lane.running = Some((waiting.work.job().row.run.clone(), stop.clone()));
+        let (job, stop) = (waiting.work.job(), Stop::default());
+        job.pulse.moved();
+        let (run, pulse) = (job.row.run.clone(), Arc::clone(&job.pulse));
+        lane.running = Some(Running { run, stop: stop.clone(), pulse });
         Some((waiting, stop))
     }
 
@@ -276,6 +307,7 @@ impl Lanes {
                 }
             },
             never = self.keep_typing(job) => match never {},
+            never = watchdog::watch(job, **self.patience.load(), &self.tasks) => match never {},
         }
     }
 

@@ -9,20 +9,28 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod age;
 mod commands;
 mod config;
 
 mod delivery;
 mod error;
+mod hands;
 mod job;
 mod lanes;
+mod letters;
+mod membership;
 mod outbox;
 pub mod pairing;
 mod reply;
 mod route;
 mod scribe;
 mod shared;
+mod sharing;
+mod watchdog;
+mod why;
 
+pub use age::{MaxAge, OutboxConfig};
 pub use commands::{Command, HELP, StatusCard};
 pub use config::{
     Binding, BindingMatch, BindingPeer, DmScope, PeerKind, SessionConfig, SessionScope,
@@ -31,8 +39,12 @@ pub use config::{
 pub use delivery::{Delivery, Parts, Submitted};
 pub use error::Error;
 pub use job::{Begin, Job, Stop, Turns};
+pub use letters::{Incoming, Line, Outgoing, ROWS_MAX, Unsent};
+pub use membership::Membership;
 pub use outbox::RetrySchedule;
 pub use reply::{Quote, ReplyStyle, SILENT_REPLY};
 pub use route::{Routed, Router};
 pub use scribe::Scribe;
 pub use shared::{Account, Listener};
+pub use watchdog::PATIENCE;
+pub use why::{OUTCOME_UNKNOWN, Step, Story};

@@ -8,16 +8,22 @@ use std::{
 
 use arc_swap::ArcSwap;
 use claw_channel::{Channel, Error as ChannelError, Retry};
-use claw_domain::{AccountId, ChannelId, Target, Timestamp};
+use claw_domain::{AccountId, ChannelId, OutboxId, Target, Timestamp};
 use claw_store::{Change, DeliveryState, Fence, OutboxRow, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use crate::{Error, Scribe};
+use crate::{Error, OutboxConfig, Scribe, hands::Hands, sharing::Sharing};
 
 /// Most parts that wait at one time. When full, turns wait with their last commit.
 const WAITING_MAX: usize = 10_000;
+
+/// Most rows that are claimed at a time.
+const CLAIM_MAX: usize = 500;
 
 /// How long one delivery may take before it counts as lost on the way.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,15 +66,46 @@ pub(crate) struct Outbox {
     scribe: Scribe,
     channels: ArcSwap<Channels>,
     schedule: RetrySchedule,
+    /// Where gateways share the store, rows are sent by whoever holds their account.
+    sharing: Option<Arc<Sharing>>,
     waiting: Mutex<HashMap<Target, VecDeque<Waiting>>>,
+    pub(crate) hands: Hands,
+    /// How long replies are worth sending.
+    pub(crate) config: ArcSwap<OutboxConfig>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// Nothing is waited for any more; what can be sent at once still is.
     stop: CancellationToken,
+    /// Nothing more is sent.
+    late: CancellationToken,
 }
 
 struct Waiting {
-    row: OutboxRow,
+    part: Part,
     _room: OwnedSemaphorePermit,
+}
+
+/// A row with its times as this process measures them, so that a clock that is set while a part
+/// waits neither silences its target nor kills it.
+#[derive(Clone)]
+struct Part {
+    row: OutboxRow,
+    due: Instant,
+    expires: Instant,
+}
+
+impl Part {
+    /// A row as it is taken up at `now`. What an earlier process put off for longer than any
+    /// back-off, or with a clock that was ahead, is tried after the longest back-off.
+    fn new(row: OutboxRow, now: Timestamp, schedule: RetrySchedule, age_max: Duration) -> Self {
+        let until = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        let begin = Instant::now();
+        Self {
+            due: begin + until(row.not_before).min(schedule.max),
+            expires: begin + until(row.expires_at).min(age_max),
+            row,
+        }
+    }
 }
 
 impl Outbox {
@@ -78,6 +115,7 @@ impl Outbox {
         scribe: Scribe,
         channels: Channels,
         schedule: RetrySchedule,
+        sharing: Option<Arc<Sharing>>,
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -86,10 +124,14 @@ impl Outbox {
             scribe,
             channels: ArcSwap::from_pointee(channels),
             schedule,
+            sharing,
             waiting: Mutex::default(),
+            hands: Hands::default(),
+            config: ArcSwap::default(),
             room: Arc::new(Semaphore::new(WAITING_MAX)),
             tasks: TaskTracker::new(),
             stop,
+            late: CancellationToken::new(),
         })
     }
 
@@ -99,6 +141,15 @@ impl Outbox {
         mut changes: Vec<Change>,
         rows: Vec<OutboxRow>,
     ) -> Result<(), Error> {
+        if let Some(sharing) = &self.sharing {
+            // The store knows the order of what several gateways queue for one target, so rows come
+            // back by claiming them.
+            let left = |row| OutboxRow { fence: Fence::NOBODY, ..row };
+            changes.extend(rows.into_iter().map(|row| Change::Enqueue(Box::new(left(row)))));
+            self.store.commit(&self.fence, changes).await?;
+            sharing.poke();
+            return Ok(());
+        }
         let mut room = Vec::with_capacity(rows.len());
         for _ in &rows {
             room.push(self.room.clone().acquire_owned().await.map_err(|_closed| Error::Stopping)?);
@@ -110,6 +161,28 @@ impl Outbox {
             self.push(row, room);
         }
         Ok(())
+    }
+
+    /// Takes over what waits on the accounts that this gateway holds, as far as there is room.
+    pub(crate) async fn claim(self: &Arc<Self>) -> Result<usize, Error> {
+        let mut count = 0;
+        loop {
+            let most = self.room.available_permits().min(CLAIM_MAX);
+            let rows = match most {
+                0 => Vec::new(),
+                most => self.store.claim_outbox(&self.fence, most).await?,
+            };
+            let found = rows.len();
+            for row in rows {
+                let room =
+                    self.room.clone().acquire_owned().await.map_err(|_closed| Error::Stopping)?;
+                self.push(row, room);
+            }
+            count += found;
+            if found < most.max(1) {
+                return Ok(count);
+            }
+        }
     }
 
     /// Takes up what an earlier process left to be sent.
@@ -137,10 +210,21 @@ impl Outbox {
         self.channels.store(Arc::new(channels));
     }
 
-    /// Waits until every target has sent what it can, or has noticed the stop.
-    pub(crate) async fn closed(&self) {
+    /// Waits until every target has sent what can be sent at once; after `grace` no more is begun.
+    /// What is left, and what waits for another try, stays in the store for the next start.
+    pub(crate) async fn closed(&self, grace: Duration) {
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            self.late.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Whether a part of this target waits here, or is on its way.
+    pub(crate) fn has(&self, target: &Target, id: OutboxId) -> bool {
+        self.lock()
+            .get(target)
+            .is_some_and(|queue| queue.iter().any(|waiting| waiting.part.row.id == id))
     }
 
     /// Whether nothing waits.
@@ -154,7 +238,9 @@ impl Outbox {
 
     fn push(self: &Arc<Self>, row: OutboxRow, room: OwnedSemaphorePermit) {
         let target = row.outbound.target.clone();
-        let waiting = Waiting { row, _room: room };
+        let age_max = self.config.load().longest();
+        let part = Part::new(row, self.scribe.now(), self.schedule, age_max);
+        let waiting = Waiting { part, _room: room };
         let mut targets = self.lock();
         if let Some(queue) = targets.get_mut(&target) {
             queue.push_back(waiting);
@@ -172,9 +258,9 @@ impl Outbox {
             let front = self
                 .lock()
                 .get(&target)
-                .and_then(|queue| queue.front().map(|waiting| waiting.row.clone()));
-            let Some(row) = front else { return };
-            if !self.carry(row).await {
+                .and_then(|queue| queue.front().map(|waiting| waiting.part.clone()));
+            let Some(part) = front else { return };
+            if !self.carry(part).await {
                 return;
             }
             let mut targets = self.lock();
@@ -187,29 +273,42 @@ impl Outbox {
         }
     }
 
-    /// Tries one row until it is sent or dead. `false` when the gateway stops first.
-    async fn carry(&self, mut row: OutboxRow) -> bool {
-        while let DeliveryState::Pending { attempts, .. } = row.state {
-            if !self.wait_until(row.not_before).await {
+    /// Tries one part until it is sent or dead, or its owner drops it. `false` when the gateway
+    /// stops first.
+    async fn carry(&self, mut part: Part) -> bool {
+        while let DeliveryState::Pending { attempts, .. } = part.row.state {
+            let id = part.row.id;
+            if !self.wait_until(part.due, id).await || !self.may_send().await {
                 return false;
             }
-            let again = self.attempt(&mut row, attempts + 1).await;
-            let change = Change::Deliver(row.id, row.state.clone(), again);
-            if !self.mark(change).await {
+            if !self.hands.take(id).await {
+                return true;
+            }
+            let again = self.attempt(&mut part, attempts + 1).await;
+            let not_before = again.map(|wait| later(self.scribe.now(), wait));
+            let change = Change::Deliver(id, part.row.state.clone(), not_before);
+            let marked = self.mark(change).await;
+            self.hands.let_go(id);
+            if !marked {
                 return false;
             }
-            row.not_before = again.unwrap_or(row.not_before);
+            part.due = Instant::now() + again.unwrap_or_default();
         }
         true
     }
 
-    /// One try; moves the row's state on and returns the time of the next try, if there is one.
-    async fn attempt(&self, row: &mut OutboxRow, attempts: u32) -> Option<Timestamp> {
-        let dead = |reason: String| DeliveryState::Dead { reason, at: self.scribe.now() };
+    /// One try; moves the row's state on and returns how long to wait for the next, if there is one.
+    async fn attempt(&self, part: &mut Part, attempts: u32) -> Option<Duration> {
+        let Part { row, expires, .. } = part;
+        let dead = |reason: String, attempts| DeliveryState::Dead {
+            reason,
+            attempts,
+            at: self.scribe.now(),
+        };
         let target = &row.outbound.target;
-        if self.scribe.now() >= row.expires_at {
+        if Instant::now() >= *expires {
             warn!(%target.channel, %target.chat, "a reply expired before it could be sent");
-            row.state = dead("it could not be sent in time".into());
+            row.state = dead("it could not be sent in time".into(), attempts - 1);
             return None;
         }
         let error = match self.deliver(row).await {
@@ -217,6 +316,7 @@ impl Outbox {
                 debug!(%target.channel, %target.chat, part = row.part, "part delivered");
                 row.state = DeliveryState::Sent {
                     external_id: delivered.external_id,
+                    attempts,
                     at: self.scribe.now(),
                 };
                 return None;
@@ -226,7 +326,7 @@ impl Outbox {
         let wait = match error.retry() {
             Retry::Never => {
                 warn!(%target.channel, %target.chat, %error, "a reply was refused");
-                row.state = dead(error.to_string());
+                row.state = dead(error.to_string(), attempts);
                 return None;
             }
             Retry::Later => self.schedule.wait(attempts, row.id.0.as_u128()),
@@ -234,7 +334,7 @@ impl Outbox {
         };
         info!(%target.channel, %target.chat, attempts, wait_ms = wait.as_millis() as u64, %error, "will send again");
         row.state = DeliveryState::Pending { attempts, error: Some(error.to_string()) };
-        Some(later(self.scribe.now(), wait).min(row.expires_at))
+        Some(wait.min(expires.saturating_duration_since(Instant::now())))
     }
 
     async fn deliver(&self, row: &OutboxRow) -> Result<claw_channel::Delivered, ChannelError> {
@@ -246,25 +346,42 @@ impl Outbox {
                 detail: "its account is not running".into(),
             });
         };
-        match tokio::time::timeout(DELIVERY_TIMEOUT, channel.deliver(&row.outbound)).await {
+        let deadline = self.deadline();
+        match tokio::time::timeout(deadline, channel.deliver(&row.outbound)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(ChannelError::Network {
                 channel: name(),
-                detail: format!("no answer within {} s", DELIVERY_TIMEOUT.as_secs()),
+                detail: format!("no answer within {} s", deadline.as_secs()),
             }),
         }
     }
 
-    /// Waits for a row's time. `false` when the gateway stops first.
-    async fn wait_until(&self, at: Timestamp) -> bool {
-        let wait =
-            Duration::try_from(at.duration_since(self.scribe.now())).unwrap_or(Duration::ZERO);
-        if wait.is_zero() {
-            return !self.stop.is_cancelled();
+    /// How long one delivery may take before it counts as lost on the way.
+    fn deadline(&self) -> Duration {
+        let sharing = self.sharing.as_ref();
+        let lease = sharing.map(|sharing| sharing.membership.send_deadline());
+        lease.map_or(DELIVERY_TIMEOUT, |lease| lease.min(DELIVERY_TIMEOUT))
+    }
+
+    /// Whether this gateway may send: another one must not take over while it does, so its lease
+    /// has to last for twice as long as a delivery may take. Waits for the lease to be renewed.
+    async fn may_send(&self) -> bool {
+        let Some(sharing) = &self.sharing else { return true };
+        tokio::select! {
+            () = self.late.cancelled() => false,
+            good = sharing.membership.good_for(2 * self.deadline()) => good,
+        }
+    }
+
+    /// Waits for a part's time, or until its owner drops it. `false` when the gateway stops first.
+    async fn wait_until(&self, due: Instant, id: OutboxId) -> bool {
+        if due <= Instant::now() {
+            return !self.late.is_cancelled();
         }
         tokio::select! {
             () = self.stop.cancelled() => false,
-            () = tokio::time::sleep(wait) => true,
+            () = tokio::time::sleep_until(due) => true,
+            () = self.hands.dropped(id) => true,
         }
     }
 
@@ -277,11 +394,14 @@ impl Outbox {
             };
             attempts += 1;
             warn!(%error, attempts, "the store did not keep the state of a delivery");
+            if let Some(sharing) = &self.sharing {
+                sharing.membership.was_fenced(&error);
+            }
             if matches!(error, claw_store::Error::Fenced { .. } | claw_store::Error::Closed) {
                 return false;
             }
             tokio::select! {
-                () = self.stop.cancelled() => return false,
+                () = self.late.cancelled() => return false,
                 () = tokio::time::sleep(self.schedule.wait(attempts, 0)) => {}
             }
         }

@@ -66,7 +66,12 @@ pub(crate) async fn offer(core: &Core, row: &InboxRow, rule: &str) -> Result<(),
     } else {
         rule
     };
-    let closed = InboxState::Closed { outcome: "refused".into(), detail: detail.into(), at: now };
+    let closed = InboxState::Closed {
+        outcome: "refused".into(),
+        detail: detail.into(),
+        rule: None,
+        at: now,
+    };
     let mut changes = vec![Change::Advance(row.id, closed)];
     let mut rows = Vec::new();
     if detail == rule {
@@ -81,7 +86,7 @@ pub(crate) async fn offer(core: &Core, row: &InboxRow, rule: &str) -> Result<(),
             chat: address.chat.clone(),
             thread: address.thread.clone(),
         };
-        rows = core.parts_of(&target, &text, None, row.trace);
+        rows = core.parts_of(&target, &text, None, row.trace, address.kind);
         changes.push(Change::PutPairing(PairingRequest {
             channel: channel.clone(),
             account: account.clone(),

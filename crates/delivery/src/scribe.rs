@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claw_domain::{
-    Clock, EventBody, EventHeader, EventId, IdSource, SessionKey, Timestamp, TraceId,
+    Clock, EventBody, EventHeader, EventId, IdSource, NodeId, SessionKey, Timestamp, TraceId,
 };
 use claw_store::{Change, NewEvent};
 
@@ -18,6 +18,16 @@ impl Scribe {
     /// A scribe that writes in this node's name.
     pub fn new(ids: Arc<IdSource>, clock: Arc<dyn Clock>) -> Self {
         Self { ids, clock }
+    }
+
+    /// The node in whose name it writes.
+    pub fn node(&self) -> NodeId {
+        self.ids.node()
+    }
+
+    /// Writes from now on after this event, which another gateway may have written.
+    pub fn observe(&self, id: EventId) {
+        self.ids.observe(id);
     }
 
     /// The time now.

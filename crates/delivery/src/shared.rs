@@ -1,11 +1,11 @@
 //! What admission, jobs and lanes share: the store, the outbox, and how the accounts are configured.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use claw_channel::Channel;
 use claw_domain::{
-    AccountId, ChannelId, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId, RunId,
+    AccountId, ChannelId, ChatKind, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId, RunId,
     SessionKey, Signal, SignalKind, Target, TraceId,
 };
 use claw_guard::SpeakPolicy;
@@ -17,10 +17,8 @@ use crate::{
     Router, Scribe,
     outbox::{Channels, Outbox, later},
     reply::{self, Quote, ReplyStyle},
+    sharing::Sharing,
 };
-
-/// How long a part of a reply is worth sending.
-const OUTBOX_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Who hears the volatile signals of runs.
 pub type Listener = Arc<dyn Fn(Signal) + Send + Sync>;
@@ -49,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) scribe: Scribe,
     pub(crate) listener: Listener,
     pub(crate) outbox: Arc<Outbox>,
+    /// What is held on a store that several gateways share.
+    pub(crate) sharing: Option<Arc<Sharing>>,
     pub(crate) accounts: ArcSwap<Accounts>,
 }
 
@@ -95,6 +95,7 @@ impl Core {
         text: &str,
         reply_to: Option<ExternalId>,
         trace: TraceId,
+        chat: ChatKind,
     ) -> Vec<OutboxRow> {
         let Some(channel) = self.outbox.channel(&target.channel, &target.account) else {
             warn!(%target.channel, %target.account, "a reply has nowhere to go: its account does not run");
@@ -108,6 +109,7 @@ impl Core {
             quote: Quote::Off,
         });
         let now = self.scribe.now();
+        let expires_at = later(now, self.outbox.config.load().max_age(chat));
         let row = |(part, text): (usize, String)| {
             let id = OutboxId::generate();
             let quotes = match style.quote {
@@ -128,7 +130,7 @@ impl Core {
                 order: 0,
                 part: u32::try_from(part).unwrap_or(u32::MAX),
                 not_before: now,
-                expires_at: later(now, OUTBOX_AGE_MAX),
+                expires_at,
                 state: DeliveryState::Pending { attempts: 0, error: None },
                 fence: self.fence,
             }

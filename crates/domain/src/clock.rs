@@ -50,6 +50,12 @@ impl IdSource {
         self.node
     }
 
+    /// Makes every later id greater than this one, which another node may have written.
+    pub fn observe(&self, id: EventId) {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *last = (*last).max((id.millis(), id.counter()));
+    }
+
     /// The next id, later than all before it.
     pub fn next(&self, now: Timestamp) -> EventId {
         let wall = u64::try_from(now.as_millisecond()).unwrap_or(0);
@@ -74,6 +80,17 @@ mod tests {
         let second = source.next(millis(3_600_000));
         assert!(second > first);
         assert_eq!((second.millis(), second.counter()), (7_200_000, 1));
+    }
+
+    #[test]
+    fn ids_come_after_what_another_node_wrote_with_a_clock_ahead() {
+        let source = IdSource::new(NodeId(1), None);
+        let theirs = EventId::new(7_200_000, 3, NodeId(9));
+        source.observe(theirs);
+        assert!(source.next(millis(3_600_000)) > theirs);
+        let newest = source.next(millis(9_000_000));
+        source.observe(theirs);
+        assert!(source.next(millis(0)) > newest);
     }
 
     #[test]

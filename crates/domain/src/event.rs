@@ -20,6 +20,8 @@ pub struct Event {
     pub header: EventHeader,
     /// What.
     pub body: EventBody,
+    /// Whether it comes from another installation's log: history, which lets nobody in here.
+    pub imported: bool,
 }
 
 /// An event's identity and its place in the story.

@@ -113,7 +113,7 @@ pub struct NodeId(pub u64);
 ///
 /// 48 bits of milliseconds since 1970, 16 bits of counter, 64 bits of node, most significant
 /// first: sorting the bytes sorts the events. Written as 32 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct EventId(u128);
 
 impl EventId {

@@ -26,6 +26,9 @@ pub struct Entry {
     pub tokens_sum: u64,
     /// What it says.
     pub body: EntryBody,
+    /// Fields of a transcript that was imported for which there is no word here, as they were.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub other: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What an entry says.
@@ -46,6 +49,13 @@ pub enum EntryBody {
         first_kept: EntryId,
         /// The size of the prompt before.
         tokens_before: u64,
+    },
+    /// A record of another program's transcript for which there is no word here. Models never see it.
+    Foreign {
+        /// What that program calls it.
+        kind: String,
+        /// All of it, as it was.
+        record: Value,
     },
 }
 

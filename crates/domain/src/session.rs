@@ -21,6 +21,10 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When something last happened in it.
     pub updated_at: Timestamp,
+    /// The newest event folded into it. The fold is in the order of event ids, so an older one that
+    /// comes later, from another gateway or installation, has to be folded in at its place.
+    #[serde(default)]
+    pub newest: EventId,
     /// The newest entry of the transcript that is in force.
     pub head: Option<EntryId>,
     /// Tokens from the root to the head.

@@ -1,6 +1,6 @@
 //! What is told while it happens and never stored: the volatile side of a run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +44,8 @@ pub enum SignalKind {
     },
     /// A tool call ended.
     ToolFinished(Arc<ToolResult>),
+    /// The run has shown nothing for this long, and goes on.
+    Stalled(Duration),
     /// A command was answered without a run of the model.
     Injected(Arc<AssistantMessage>),
     /// The run is over.

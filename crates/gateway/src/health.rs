@@ -9,9 +9,16 @@ use claw_protocol::{
 };
 use claw_store::SessionFilter;
 use serde_json::{Map, Value, json};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
-use crate::{ChannelAccount, gateway::Core, hub::News, limits::NEWS_INTERVAL, locked};
+use crate::{
+    ChannelAccount,
+    gateway::Core,
+    hub::News,
+    limits::{NEWS_INTERVAL, READY_TIMEOUT},
+    locked,
+    methods::with_hint,
+};
 
 /// Sessions that health shows of each agent.
 const RECENT_MAX: usize = 5;
@@ -72,6 +79,11 @@ impl Core {
     async fn look(&self) -> Result<Value, claw_store::Error> {
         let began = self.now_ms();
         let sessions = self.store.sessions(&SessionFilter::default()).await?;
+        let store_error = match timeout(READY_TIMEOUT, self.store.writable()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(with_hint(&error, error.hint())),
+            Err(_late) => Some("the store does not answer".to_owned()),
+        };
         let now = self.now_ms();
         let accounts = self.channels.accounts();
         let (channel_order, channel_labels) = channels_in_order(&accounts);
@@ -101,7 +113,8 @@ impl Core {
             sessions: of(&spec.id),
         });
         let summary = HealthSummary {
-            ok: true,
+            ok: store_error.is_none(),
+            store_error,
             ts: now,
             duration_ms: u64::try_from(now - began).unwrap_or(0),
             channels: channels(&accounts),

@@ -16,7 +16,7 @@ pub(crate) fn message(entry: &Entry) -> Option<Message> {
             is_error: result.is_error,
             timestamp,
         }),
-        EntryBody::Compaction { .. } => None,
+        EntryBody::Compaction { .. } | EntryBody::Foreign { .. } => None,
     }
 }
 
@@ -30,6 +30,7 @@ pub(crate) fn line(entry: &Entry) -> Option<(&'static str, String)> {
         EntryBody::Assistant(message) => ("assistant", text(&message.content)),
         EntryBody::ToolResult(result) => ("tool", result.text.clone()),
         EntryBody::Compaction { summary, .. } => ("system", summary.clone()),
+        EntryBody::Foreign { .. } => return None,
     };
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     (!text.is_empty()).then_some((role, text))

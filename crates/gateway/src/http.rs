@@ -56,7 +56,11 @@ async fn health() -> Response {
 
 /// Ready: the store takes writes, and every channel that is switched on is connected.
 async fn ready(State(core): State<Arc<Core>>) -> Response {
-    let store = matches!(timeout(READY_TIMEOUT, core.store.writable()).await, Ok(Ok(())));
+    let broken = match timeout(READY_TIMEOUT, core.store.writable()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.in_short()),
+        Err(_late) => Some("it does not answer"),
+    };
     let mut channels = serde_json::Map::new();
     let mut all_connected = true;
     for account in core.channels.accounts().iter().filter(|account| account.enabled) {
@@ -64,10 +68,14 @@ async fn ready(State(core): State<Arc<Core>>) -> Response {
         let id = format!("{}:{}", account.channel, account.account);
         channels.insert(id, json!({"running": account.running, "connected": account.connected}));
     }
-    let ready = store && all_connected && !core.stopping.is_cancelled();
+    let ready = broken.is_none() && all_connected && !core.stopping.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = if store { "up" } else { "down" };
-    answer(status, json!({"ready": ready, "store": word, "channels": channels}))
+    let mut body = json!({"ready": ready, "store": "up", "channels": channels});
+    if let Some(reason) = broken {
+        body["store"] = "down".into();
+        body["reason"] = format!("no new work is taken, because of the store: {reason}").into();
+    }
+    answer(status, body)
 }
 
 /// What a browser sends to trade its code.

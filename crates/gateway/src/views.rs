@@ -63,7 +63,7 @@ pub struct ChannelAccount {
     pub configured: bool,
     /// Whether its task runs.
     pub running: bool,
-    /// Whether it reaches its platform now.
+    /// Whether it reaches its platform now, or another gateway holds it.
     pub connected: bool,
     /// What last went wrong, for people, without secrets.
     pub last_error: Option<String>,

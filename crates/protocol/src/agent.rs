@@ -47,6 +47,11 @@ pub enum Lifecycle<'a> {
         #[serde(skip_serializing_if = "is_false")]
         aborted: bool,
     },
+    /// It has shown nothing for a while, and goes on. Ours: other gateways do not tell it.
+    Stalled {
+        /// How long it has shown nothing.
+        silent_ms: u64,
+    },
     /// It failed.
     Error {
         /// One line for people.

@@ -10,8 +10,11 @@ pub const EVENT: &str = "health";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthSummary {
-    /// Always true: a gateway that is not well does not answer.
+    /// Whether it takes work. Only ever `false` here: other gateways that are not well do not answer.
     pub ok: bool,
+    /// Why it takes none, and what to do about it. Ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_error: Option<String>,
     /// When this was found out.
     pub ts: i64,
     /// How long that took, in milliseconds.

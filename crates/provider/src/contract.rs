@@ -254,7 +254,7 @@ async fn play(
     let mut shown = Vec::new();
     let mut show = |progress| match progress {
         Progress::Text(text) => shown.push(text.to_string()),
-        Progress::Thinking(_) => {}
+        Progress::Thinking(_) | Progress::Alive => {}
         Progress::Restarted => shown.push("<again>".to_owned()),
     };
     let answer = ask(provider, request, &policy, &limits, &mut show).await;
@@ -287,6 +287,7 @@ pub fn message(body: EntryBody) -> Message {
         tokens: 0,
         tokens_sum: 0,
         body,
+        other: serde_json::Map::new(),
     }))
 }
 

@@ -70,6 +70,8 @@ pub enum Progress {
     Text(Arc<str>),
     /// The thought grew.
     Thinking(Arc<str>),
+    /// Something came that is not shown, such as a tool's arguments.
+    Alive,
     /// What was shown so far is void: the call broke and is made again.
     Restarted,
 }
@@ -156,7 +158,7 @@ async fn call(
             Event::Thinking(text) if !text.is_empty() => {
                 progress(Progress::Thinking(text.as_str().into()));
             }
-            _ => {}
+            _ => progress(Progress::Alive),
         }
         let is_done = matches!(event, Event::Done(_));
         answer.push(event)?;
@@ -276,6 +278,7 @@ mod tests {
         let mut shown = String::new();
         let mut show = |step| match step {
             Progress::Text(text) | Progress::Thinking(text) => shown.push_str(&text),
+            Progress::Alive => {}
             Progress::Restarted => shown.push('|'),
         };
         let asked = Instant::now();

@@ -13,8 +13,11 @@
 mod delivery;
 mod lease;
 mod log;
+mod merging;
 mod people;
+mod retention;
 mod session;
+mod sharing;
 mod transcript;
 mod world;
 
@@ -53,6 +56,25 @@ pub async fn run(open: impl AsyncFn() -> Arc<dyn Store>) {
             a_commit_with_an_old_epoch_does_nothing
             a_fence_of_somebody_elses_epoch_is_refused
             adopting_takes_open_rows_and_leaves_done_ones;
+        sharing:
+            a_holding_has_one_holder
+            giving_up_frees_only_ones_own
+            what_a_dead_gateway_held_is_free_and_its_late_commit_refused
+            an_old_lease_that_nobody_wanted_goes_on
+            rows_of_the_living_are_left_to_them
+            a_row_that_was_left_is_claimed_with_its_lane
+            rows_of_a_lane_go_to_who_holds_it
+            rows_of_agents_elsewhere_are_left
+            waiting_parts_go_to_who_holds_their_account;
+        merging:
+            an_imported_event_is_taken_once_and_marked
+            whom_another_installation_let_in_is_not_let_in_here
+            an_older_event_is_folded_at_its_place
+            an_older_event_does_not_bring_a_deleted_session_back
+            fields_without_a_word_of_ours_are_kept
+            a_trace_tells_its_events
+            rows_are_shown_newest_first_and_by_state
+            a_row_that_was_given_up_is_shown_and_may_wait_again;
         session:
             a_reset_opens_a_new_life_and_keeps_settings
             a_deleted_session_is_gone
@@ -97,5 +119,17 @@ pub async fn run(open: impl AsyncFn() -> Arc<dyn Store>) {
             a_second_grant_keeps_the_first_date
             a_removed_device_is_gone
             the_newest_event_about_a_device_wins;
+        retention:
+            what_can_be_asked_of_a_session_is_the_same_after_folding
+            folding_takes_bounded_steps_and_stops_at_its_time
+            an_ended_life_goes_as_a_whole_once_all_of_it_is_old
+            the_prompt_prefix_in_force_stays
+            what_was_folded_is_not_imported_again
+            an_event_that_comes_late_is_folded_onto_what_was_folded
+            an_id_that_was_folded_is_not_given_out_again
+            who_was_let_in_stays
+            an_open_row_keeps_the_events_since_it_came
+            old_rows_that_are_done_go
+            only_the_holder_of_the_lease_folds;
     }
 }

@@ -4,7 +4,8 @@ use claw_domain::{EntryBody, EventBody, EventHeader, Session, Settings, Usage};
 
 /// The session after an event, given the session before it. `None` means that there is no session.
 ///
-/// Events of other kinds leave it as it was. An event for a session that does not exist is `None`
+/// Events are folded in the order of their ids, whatever order they were committed in, so that two
+/// stores that hold the same events show the same session. Events of other kinds leave it as it was. An event for a session that does not exist is `None`
 /// still, except for the one that opens it.
 pub fn fold_session(
     before: Option<Session>,
@@ -22,6 +23,7 @@ pub fn fold_session(
             kind: *chat,
             created_at: header.at,
             updated_at: header.at,
+            newest: header.id,
             head: None,
             tokens_sum: 0,
             context_start: None,
@@ -37,6 +39,7 @@ pub fn fold_session(
         });
     }
     let mut session = before?;
+    session.newest = session.newest.max(header.id);
     match body {
         EventBody::SessionOpened { .. } => unreachable!("returned above"),
         EventBody::SessionSet { settings } => session.settings = settings.clone(),

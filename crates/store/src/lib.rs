@@ -9,18 +9,23 @@
 #![warn(missing_docs)]
 
 mod change;
+mod claim;
 mod context;
 pub mod contract;
 mod error;
 mod fold;
+mod retention;
 mod row;
 mod store;
 
 pub use change::{Change, NewEvent};
+pub use claim::Claiming;
 pub use context::ContextWalk;
 pub use error::Error;
 pub use fold::fold_session;
+pub use retention::{Base, Folded, Node, Snapshot, Verdict, before_id, first_id};
 pub use row::{
-    DeliveryState, Device, Fence, Grant, InboxRow, InboxState, Lease, OutboxRow, PairingRequest,
+    Claim, DeliveryState, Device, Fence, Grant, Holding, InboxKey, InboxRow, InboxState, Lease,
+    OutboxRow, PairingRequest, RowFilter,
 };
 pub use store::{Committed, SessionFilter, Store, Totals};

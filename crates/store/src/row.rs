@@ -1,8 +1,8 @@
 //! The rows that act: inbox, outbox, leases, pairings. They never travel to another store.
 
 use claw_domain::{
-    AccountId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Outbound, OutboxId,
-    PeerId, RunId, SessionKey, Timestamp, TraceId,
+    AccountId, AgentId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Outbound,
+    OutboxId, PeerId, RunId, SessionKey, Timestamp, TraceId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,6 +47,9 @@ pub enum InboxState {
         outcome: String,
         /// The rule or error behind it, for people.
         detail: String,
+        /// Which rule had let it in; `None` when it was refused at the door.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
         /// When.
         at: Timestamp,
     },
@@ -101,6 +104,9 @@ pub enum DeliveryState {
     Sent {
         /// The platform's id of it, when it gave one.
         external_id: Option<ExternalId>,
+        /// With which try, from 1.
+        #[serde(default)]
+        attempts: u32,
         /// When.
         at: Timestamp,
     },
@@ -108,6 +114,9 @@ pub enum DeliveryState {
     Dead {
         /// Why.
         reason: String,
+        /// After how many tries.
+        #[serde(default)]
+        attempts: u32,
         /// When.
         at: Timestamp,
     },
@@ -134,15 +143,18 @@ pub struct Fence {
     pub epoch: u64,
 }
 
-/// What can be held by one gateway at a time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+impl Fence {
+    /// The fence of a row that no gateway has.
+    pub const NOBODY: Self = Self { owner: NodeId(0), epoch: 0 };
+}
+
+/// A gateway's right to work on a store, for a while at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lease {
-    /// A whole store, by the one gateway on it.
+    /// The whole store, by the one gateway on it.
     Gateway,
-    /// A session's lane.
-    Lane(SessionKey),
-    /// A channel account.
-    Account(ChannelId, AccountId),
+    /// A place among the gateways that share the store.
+    Member(NodeId),
 }
 
 impl Lease {
@@ -150,10 +162,59 @@ impl Lease {
     pub fn name(&self) -> String {
         match self {
             Self::Gateway => "gateway".into(),
+            Self::Member(node) => format!("member:{:016x}", node.0),
+        }
+    }
+}
+
+/// What one gateway at a time holds under its lease. It is free when that lease is gone or over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Holding {
+    /// A session's lane.
+    Lane(SessionKey),
+    /// A channel account.
+    Account(ChannelId, AccountId),
+}
+
+impl Holding {
+    /// The holding's name in the store.
+    pub fn name(&self) -> String {
+        match self {
             Self::Lane(key) => format!("lane:{key}"),
             Self::Account(channel, account) => format!("account:{channel}:{account}"),
         }
     }
+}
+
+/// Which inbox rows a gateway takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The time by the store's clock: leases that are over are revoked.
+    pub now: Timestamp,
+    /// Most rows.
+    pub limit: usize,
+    /// Agents that are pinned to other gateways: their rows are left.
+    pub agents_elsewhere: Vec<AgentId>,
+}
+
+/// Which rows people want to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowFilter {
+    /// In the words of [`InboxState::word`] and [`DeliveryState::word`]; empty is all.
+    pub states: Vec<String>,
+    /// Only the newest so many.
+    pub limit: usize,
+}
+
+/// What an inbox row is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InboxKey {
+    /// Its own id.
+    Id(InboxId),
+    /// The run that answers it.
+    Run(RunId),
+    /// What joins it with all that it caused.
+    Trace(TraceId),
 }
 
 /// A stranger's wish to speak to us, waiting for the owner.

@@ -226,6 +226,7 @@ fn parts<'a>(prefix: &Prefix, message: &'a Message) -> (Role, Vec<Part<'a>>) {
             (Role::User, vec![Part::ToolResult { tool_use_id, content, is_error: result.is_error }])
         }
         EntryBody::Compaction { summary, .. } => (Role::User, said(summary).into_iter().collect()),
+        EntryBody::Foreign { .. } => (Role::User, Vec::new()),
     }
 }
 

@@ -24,7 +24,10 @@ pub(crate) fn reply(request: &Request) -> Vec<Event> {
     match newest {
         Some(EntryBody::ToolResult(result)) => say(&told(result)),
         Some(EntryBody::User(message)) => answer(request, words(message)),
-        Some(EntryBody::Assistant(_) | EntryBody::Compaction { .. }) | None => say(ABOUT),
+        Some(
+            EntryBody::Assistant(_) | EntryBody::Compaction { .. } | EntryBody::Foreign { .. },
+        )
+        | None => say(ABOUT),
     }
 }
 

@@ -208,6 +208,7 @@ fn draw<'a>(prefix: &Prefix, message: &'a Message, compat: &Compat) -> Option<Sa
             content: &result.text,
         }),
         EntryBody::Compaction { summary, .. } => user(summary),
+        EntryBody::Foreign { .. } => None,
     }
 }
 

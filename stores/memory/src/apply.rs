@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use claw_domain::{
-    DeviceId, Event, EventBody, EventHeader, InboundKind, InboxId, MessageText, Seq,
+    DeviceId, Event, EventBody, EventHeader, EventId, InboundKind, InboxId, MessageText, Seq,
+    Session, SessionKey,
 };
 use claw_store::{
-    Change, Committed, DeliveryState, Device, Grant, InboxRow, InboxState, NewEvent, OutboxRow,
-    fold_session,
+    Change, Committed, DeliveryState, Device, Fence, Grant, InboxRow, InboxState, NewEvent,
+    OutboxRow, fold_session,
 };
 
 use crate::{check::external_key, state::State};
@@ -26,13 +27,17 @@ impl State {
         };
         for change in changes {
             match change {
-                Change::Log(event) => self.log(event),
+                Change::Log(event) => self.log(event, false),
+                Change::Import(event) => self.import(event),
                 Change::Receive(row) => done.received.push(self.receive(*row)),
                 Change::Advance(id, to) => {
                     let row = self.inbox.get_mut(&id).expect(CHECKED);
                     if !matches!(row.state, InboxState::Closed { .. }) {
                         row.state = to;
                     }
+                }
+                Change::Leave(id) => {
+                    self.inbox.get_mut(&id).expect(CHECKED).fence = Fence::NOBODY;
                 }
                 Change::Replace(id, message) => done.replaced.push(self.replace(id, message)),
                 Change::Enqueue(row) => done.orders.push(self.enqueue(*row)),
@@ -57,29 +62,74 @@ impl State {
         done
     }
 
-    fn log(&mut self, event: NewEvent) {
-        if let Some(run) = event.run() {
-            self.runs.entry(run.clone()).or_default().push(self.events.len());
+    fn import(&mut self, event: NewEvent) {
+        if !self.event_ids.contains_key(&event.header.id) && !self.is_needless(&event) {
+            self.retention.look_again(event.header.id);
+            self.log(event, true);
         }
-        let NewEvent { header, body } = event;
-        self.event_ids.insert(header.id, self.events.len());
-        if let Some(key) = &header.session {
-            let before = self.sessions.remove(key);
-            if let Some(after) = fold_session(before, &header, &body) {
-                self.sessions.insert(key.clone(), after);
-            }
-        }
-        self.project(&header, &body);
-        let seq = Seq(self.seq().0 + 1);
-        self.events.push(Event { seq, header, body });
     }
 
-    fn project(&mut self, header: &EventHeader, body: &EventBody) {
+    fn log(&mut self, event: NewEvent, imported: bool) {
+        let seq = Seq(self.newest.0 + 1);
+        self.newest = seq;
+        if let Some(run) = event.run() {
+            self.runs.entry(run.clone()).or_default().push(seq);
+        }
+        let NewEvent { header, body } = event;
+        self.event_ids.insert(header.id, seq);
+        self.project(seq, &header, &body, imported);
+        let key = header.session.clone();
+        let in_order = self.fold(&header, &body);
+        self.events.insert(seq, Event { seq, header, body, imported });
+        if let (Some(key), false) = (key, in_order) {
+            self.refold(&key);
+        }
+    }
+
+    /// Folds an event into its session; `false` when it is older than one that was folded before.
+    fn fold(&mut self, header: &EventHeader, body: &EventBody) -> bool {
+        let Some(key) = &header.session else { return true };
+        let session = self.sessions.remove(key);
+        let newest = session.as_ref().map(|session| session.newest);
+        let newest = newest.or_else(|| self.deleted.get(key).copied()).unwrap_or_default();
+        let in_order = header.id > newest;
+        if in_order {
+            self.put(key, fold_session(session, header, body), header.id);
+        }
+        in_order
+    }
+
+    /// Folds a session again from its events, in the order of their ids.
+    fn refold(&mut self, key: &SessionKey) {
+        let base = self.retention.base(key);
+        let ours = self.events.values().filter(|event| event.header.session.as_ref() == Some(key));
+        let mut events: Vec<&Event> = ours.filter(|event| !base.covers(event.header.id)).collect();
+        events.sort_by_key(|event| event.header.id);
+        let newest = events.last().map_or(base.newest, |event| event.header.id);
+        let session = events
+            .iter()
+            .fold(base.session, |session, event| fold_session(session, &event.header, &event.body));
+        self.put(key, session, newest);
+    }
+
+    fn put(&mut self, key: &SessionKey, session: Option<Session>, newest: EventId) {
+        match session {
+            Some(session) => drop(self.sessions.insert(key.clone(), session)),
+            None => drop(self.deleted.insert(key.clone(), newest)),
+        }
+    }
+
+    fn project(&mut self, seq: Seq, header: &EventHeader, body: &EventBody, imported: bool) {
         match body {
             EventBody::EntryAdded(entry) => {
-                self.entries.insert(entry.id, Arc::new(entry.clone()));
+                self.entries.insert(entry.id, (seq, Arc::new(entry.clone())));
             }
             EventBody::Used(record) => self.usage.add(&record.usage),
+            // Whom another installation let in is its own affair.
+            EventBody::GrantGiven { .. }
+            | EventBody::DevicePaired { .. }
+            | EventBody::DeviceRemoved { .. }
+                if imported => {}
             EventBody::GrantGiven { channel, account, peer, .. } => {
                 let key = (channel.clone(), account.clone(), peer.clone());
                 self.grants.entry(key).or_insert_with(|| Grant {

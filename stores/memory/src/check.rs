@@ -37,9 +37,14 @@ struct New<'a> {
 impl<'a> Check<'a> {
     fn change(&mut self, change: &'a Change) -> Result<(), Error> {
         match change {
-            Change::Log(event) => self.log(event),
+            Change::Import(event) if self.has_event(event.header.id) => Ok(()),
+            Change::Import(event) if self.state.is_needless(event) => Ok(()),
+            Change::Log(event) if self.state.is_folded(event) => {
+                Err(Error::exists("event", event.header.id))
+            }
+            Change::Log(event) | Change::Import(event) => self.log(event),
             Change::Receive(row) => self.receive(row),
-            Change::Advance(id, _) | Change::Replace(id, _) => self.inbox(*id),
+            Change::Advance(id, _) | Change::Replace(id, _) | Change::Leave(id) => self.inbox(*id),
             Change::Enqueue(row) => self.enqueue(row),
             Change::Deliver(id, ..) => self.outbox(*id),
             Change::PutPairing(_) | Change::DropPairing(..) => Ok(()),
@@ -84,6 +89,10 @@ impl<'a> Check<'a> {
             return Err(Error::exists("outbox row", row.id));
         }
         Ok(())
+    }
+
+    fn has_event(&self, id: EventId) -> bool {
+        self.state.event_ids.contains_key(&id) || self.new.events.contains(&id)
     }
 
     fn has_entry(&self, id: EntryId) -> bool {

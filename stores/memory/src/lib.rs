@@ -19,6 +19,7 @@
 
 mod apply;
 mod check;
+mod retention;
 mod state;
 mod store;
 

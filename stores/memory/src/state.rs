@@ -7,12 +7,14 @@ use std::{
 
 use claw_domain::{
     AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventBody, EventId, ExternalId, InboxId,
-    OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, Target, Timestamp, Usage,
+    NodeId, OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, Target, Timestamp, Usage,
 };
 use claw_store::{
-    ContextWalk, DeliveryState, Device, Error, Fence, Grant, InboxRow, InboxState, Lease,
-    OutboxRow, PairingRequest, SessionFilter, Totals,
+    Claim, Claiming, ContextWalk, DeliveryState, Device, Error, Fence, Grant, Holding, InboxRow,
+    InboxState, Lease, OutboxRow, PairingRequest, SessionFilter, Totals,
 };
+
+use crate::retention::Retention;
 
 /// A person on one of our accounts.
 pub(crate) type PeerKey = (ChannelId, AccountId, PeerId);
@@ -21,12 +23,15 @@ pub(crate) type ExternalKey = (ChannelId, AccountId, ExternalId);
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// In commit order: the event with seq `n` is at `n - 1`.
-    pub(crate) events: Vec<Event>,
-    pub(crate) event_ids: HashMap<EventId, usize>,
+    /// In commit order.
+    pub(crate) events: BTreeMap<Seq, Event>,
+    pub(crate) event_ids: BTreeMap<EventId, Seq>,
+    /// The place of the newest event, which may be folded since.
+    pub(crate) newest: Seq,
     /// For each run, where its events are.
-    pub(crate) runs: HashMap<RunId, Vec<usize>>,
-    pub(crate) entries: HashMap<EntryId, Arc<Entry>>,
+    pub(crate) runs: HashMap<RunId, Vec<Seq>>,
+    pub(crate) entries: HashMap<EntryId, (Seq, Arc<Entry>)>,
+    pub(crate) retention: Retention,
     pub(crate) sessions: HashMap<SessionKey, Session>,
     pub(crate) inbox: BTreeMap<InboxId, InboxRow>,
     pub(crate) received: HashMap<ExternalKey, InboxId>,
@@ -35,18 +40,24 @@ pub(crate) struct State {
     pub(crate) outbox_ids: HashMap<OutboxId, usize>,
     /// The order of each target's newest message.
     pub(crate) orders: HashMap<Target, u64>,
+    /// The newest holder of each lease; a revoked one is [`Fence::NOBODY`]'s.
     pub(crate) leases: HashMap<Lease, (Fence, Timestamp)>,
+    pub(crate) epoch_last: u64,
+    /// Under which epoch each holding was taken; it is free when that one is gone.
+    pub(crate) holdings: BTreeMap<Holding, u64>,
     pub(crate) pairings: BTreeMap<PeerKey, PairingRequest>,
     pub(crate) grants: BTreeMap<PeerKey, Grant>,
     /// The newest event about each device wins; one that was removed leaves `None`.
     pub(crate) devices: BTreeMap<DeviceId, (EventId, Option<Device>)>,
     pub(crate) usage: Usage,
+    /// The newest event of each session that is gone.
+    pub(crate) deleted: HashMap<SessionKey, EventId>,
     pub(crate) closed: bool,
 }
 
 impl State {
     pub(crate) fn seq(&self) -> Seq {
-        Seq(self.events.len() as u64)
+        self.newest
     }
 
     /// Refuses a fence that is not the newest of its lease.
@@ -55,13 +66,116 @@ impl State {
         held.then_some(()).ok_or_else(|| Error::fenced(fence))
     }
 
+    pub(crate) fn claim(
+        &mut self,
+        lease: &Lease,
+        owner: NodeId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Option<Fence> {
+        let held = self.leases.get(lease).filter(|(held, _)| *held != Fence::NOBODY);
+        let fence = match held {
+            Some((held, _)) if held.owner == owner => *held,
+            Some((_, expires)) if *expires > now => return None,
+            Some(_) | None => {
+                self.epoch_last += 1;
+                Fence { owner, epoch: self.epoch_last }
+            }
+        };
+        self.leases.insert(*lease, (fence, until));
+        Some(fence)
+    }
+
+    /// Ends the leases that are over, and with them everything that is held under them.
+    fn revoke(&mut self, fence: &Fence, now: Timestamp, which: impl Fn(u64) -> bool) {
+        for (held, until) in self.leases.values_mut() {
+            if *until <= now && held != fence && which(held.epoch) {
+                *held = Fence::NOBODY;
+            }
+        }
+    }
+
+    fn lives(&self, epoch: u64) -> bool {
+        epoch > 0 && self.leases.values().any(|(fence, _)| fence.epoch == epoch)
+    }
+
+    pub(crate) fn take(&mut self, fence: &Fence, holding: &Holding, now: Timestamp) -> bool {
+        if let Some(&epoch) = self.holdings.get(holding) {
+            self.revoke(fence, now, |candidate| candidate == epoch);
+            if epoch != fence.epoch && self.lives(epoch) {
+                return false;
+            }
+        }
+        self.holdings.insert(holding.clone(), fence.epoch);
+        true
+    }
+
+    pub(crate) fn accounts_held(&self, now: Timestamp) -> Vec<(ChannelId, AccountId, NodeId)> {
+        let holder = |epoch: u64| {
+            let lease =
+                self.leases.values().find(|(fence, until)| fence.epoch == epoch && *until > now);
+            lease.map(|(fence, _)| fence.owner)
+        };
+        let account = |(holding, epoch): (&Holding, &u64)| match holding {
+            Holding::Account(channel, account) => {
+                Some((channel.clone(), account.clone(), holder(*epoch)?))
+            }
+            Holding::Lane(_) => None,
+        };
+        self.holdings.iter().filter_map(account).collect()
+    }
+
+    pub(crate) fn claim_inbox(&mut self, fence: &Fence, claim: &Claim) -> Vec<InboxRow> {
+        self.revoke(fence, claim.now, |_| true);
+        let lane = |(holding, epoch): (&Holding, &u64)| match holding {
+            Holding::Lane(session) if self.lives(*epoch) => Some((session.clone(), *epoch)),
+            _ => None,
+        };
+        let mut claiming = Claiming::new(fence, claim, self.holdings.iter().filter_map(lane));
+        for row in self.open_inbox().filter(|row| !self.lives(row.fence.epoch)) {
+            claiming.offer(row.clone());
+        }
+        let (rows, lanes) = claiming.finish();
+        for row in &rows {
+            self.inbox.insert(row.id, row.clone());
+        }
+        for session in lanes {
+            self.holdings.insert(Holding::Lane(session), fence.epoch);
+        }
+        rows
+    }
+
+    pub(crate) fn claim_outbox(&mut self, fence: &Fence, limit: usize) -> Vec<OutboxRow> {
+        let holdings = &self.holdings;
+        let mine = |row: &&mut OutboxRow| {
+            let target = &row.outbound.target;
+            let account = Holding::Account(target.channel.clone(), target.account.clone());
+            holdings.get(&account) == Some(&fence.epoch)
+        };
+        let mut rows: Vec<&mut OutboxRow> = self
+            .outbox
+            .iter_mut()
+            .filter(|row| pending(row) && row.fence != *fence)
+            .filter(mine)
+            .collect();
+        rows.sort_by(|a, b| {
+            let place = |row: &OutboxRow| (row.order, row.part);
+            a.outbound.target.cmp(&b.outbound.target).then(place(a).cmp(&place(b)))
+        });
+        let take = |row: &mut OutboxRow| {
+            row.fence = *fence;
+            row.clone()
+        };
+        rows.into_iter().take(limit).map(take).collect()
+    }
+
     /// Whether the run's story has begun.
     pub(crate) fn started(&self, run: &RunId) -> bool {
         self.events_of(run).any(|event| matches!(event.body, EventBody::RunStarted { .. }))
     }
 
     pub(crate) fn events_of(&self, run: &RunId) -> impl Iterator<Item = &Event> {
-        self.runs.get(run).into_iter().flatten().map(|&at| &self.events[at])
+        self.runs.get(run).into_iter().flatten().filter_map(|seq| self.events.get(seq))
     }
 
     pub(crate) fn sessions(&self, filter: &SessionFilter) -> Vec<Session> {
@@ -107,7 +221,7 @@ impl State {
     }
 
     fn entry(&self, session: SessionId, id: EntryId) -> Option<&Arc<Entry>> {
-        self.entries.get(&id).filter(|entry| entry.session == session)
+        self.entries.get(&id).map(|(_, entry)| entry).filter(|entry| entry.session == session)
     }
 
     pub(crate) fn open_inbox(&self) -> impl Iterator<Item = &InboxRow> {
@@ -135,7 +249,7 @@ impl State {
     pub(crate) fn totals(&self) -> Totals {
         let dead = |row: &&OutboxRow| matches!(row.state, DeliveryState::Dead { .. });
         Totals {
-            events: self.seq().0,
+            events: self.events.len() as u64,
             inbox_open: self.open_inbox().count() as u64,
             outbox_pending: self.outbox.iter().filter(|row| pending(row)).count() as u64,
             outbox_dead: self.outbox.iter().filter(dead).count() as u64,
@@ -144,6 +258,6 @@ impl State {
     }
 }
 
-fn pending(row: &OutboxRow) -> bool {
+pub(crate) fn pending(row: &OutboxRow) -> bool {
     matches!(row.state, DeliveryState::Pending { .. })
 }

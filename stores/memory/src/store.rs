@@ -7,13 +7,16 @@ use std::{
 
 use async_trait::async_trait;
 use claw_domain::{
-    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId, NodeId,
-    PeerId, RunId, Seq, Session, SessionId, SessionKey, Timestamp, TraceId,
+    AccountId, ChannelId, Clock as _, DeviceId, Entry, EntryId, Event, EventId, ExternalId,
+    InboxId, NodeId, OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, SystemClock,
+    Timestamp, TraceId,
 };
 use claw_store::{
-    Change, Committed, Device, Error, Fence, Grant, InboxRow, InboxState, Lease, OutboxRow,
-    PairingRequest, SessionFilter, Store, Totals,
+    Base, Change, Claim, Committed, Device, Error, Fence, Folded, Grant, Holding, InboxKey,
+    InboxRow, InboxState, Lease, Node, OutboxRow, PairingRequest, RowFilter, SessionFilter,
+    Snapshot, Store, Totals,
 };
+use tokio::sync::watch;
 
 use crate::{check::check, state::State};
 
@@ -21,13 +24,31 @@ use crate::{check::check, state::State};
 #[derive(Debug, Default)]
 pub struct Memory {
     state: Mutex<State>,
+    /// Counts commits, where several gateways of a test share this store.
+    shared: Option<watch::Sender<u64>>,
 }
 
 impl Memory {
+    /// A store that several gateways of one process share.
+    pub fn shared() -> Self {
+        Self { state: Mutex::default(), shared: Some(watch::Sender::new(0)) }
+    }
+
+    fn wake(&self) {
+        if let Some(shared) = &self.shared {
+            shared.send_modify(|commits| *commits += 1);
+        }
+    }
+
     fn state(&self) -> Result<MutexGuard<'_, State>, Error> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed { Err(Error::Closed) } else { Ok(state) }
     }
+}
+
+/// Whether people want to see a row of this state.
+fn shows(filter: &RowFilter, word: &str) -> bool {
+    filter.states.is_empty() || filter.states.iter().any(|state| state == word)
 }
 
 #[async_trait]
@@ -36,7 +57,10 @@ impl Store for Memory {
         let mut state = self.state()?;
         state.hold(fence)?;
         check(&state, &changes)?;
-        Ok(state.apply(changes))
+        let committed = state.apply(changes);
+        drop(state);
+        self.wake();
+        Ok(committed)
     }
 
     async fn claim(
@@ -46,15 +70,48 @@ impl Store for Memory {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Fence>, Error> {
+        Ok(self.state()?.claim(lease, owner, now, until))
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(SystemClock.now())
+    }
+
+    fn wakeups(&self) -> Option<watch::Receiver<u64>> {
+        self.shared.as_ref().map(watch::Sender::subscribe)
+    }
+
+    async fn hold(&self, fence: &Fence, holding: &Holding, now: Timestamp) -> Result<bool, Error> {
         let mut state = self.state()?;
-        let epoch_next = state.leases.values().map(|(fence, _)| fence.epoch).max().unwrap_or(0) + 1;
-        let fence = match state.leases.get(lease) {
-            Some((held, _)) if held.owner == owner => *held,
-            Some((_, expires)) if *expires > now => return Ok(None),
-            Some(_) | None => Fence { owner, epoch: epoch_next },
-        };
-        state.leases.insert(lease.clone(), (fence, until));
-        Ok(Some(fence))
+        state.hold(fence)?;
+        Ok(state.take(fence, holding, now))
+    }
+
+    async fn release(&self, fence: &Fence, holdings: &[Holding]) -> Result<(), Error> {
+        let mut state = self.state()?;
+        state.holdings.retain(|held, epoch| *epoch != fence.epoch || !holdings.contains(held));
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    async fn accounts_held(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
+        Ok(self.state()?.accounts_held(now))
+    }
+
+    async fn claim_inbox(&self, fence: &Fence, claim: &Claim) -> Result<Vec<InboxRow>, Error> {
+        let mut state = self.state()?;
+        state.hold(fence)?;
+        Ok(state.claim_inbox(fence, claim))
+    }
+
+    async fn claim_outbox(&self, fence: &Fence, limit: usize) -> Result<Vec<OutboxRow>, Error> {
+        let mut state = self.state()?;
+        state.hold(fence)?;
+        Ok(state.claim_outbox(fence, limit))
     }
 
     async fn adopt(&self, fence: &Fence) -> Result<(), Error> {
@@ -62,6 +119,24 @@ impl Store for Memory {
         state.hold(fence)?;
         state.adopt(fence);
         Ok(())
+    }
+
+    async fn fold(&self, fence: &Fence, before: Timestamp, limit: usize) -> Result<Folded, Error> {
+        let mut state = self.state()?;
+        state.hold(fence)?;
+        Ok(state.fold_old(before, limit))
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(self.state()?.snapshot())
+    }
+
+    async fn bases(&self, after: Option<&SessionKey>, limit: usize) -> Result<Vec<Base>, Error> {
+        Ok(self.state()?.bases(after, limit))
+    }
+
+    async fn nodes(&self, ids: &[EntryId]) -> Result<Vec<Node>, Error> {
+        Ok(self.state()?.nodes(ids))
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Option<Session>, Error> {
@@ -95,19 +170,27 @@ impl Store for Memory {
         Ok(self.state()?.events_of(run).cloned().collect())
     }
 
+    async fn trace_events(&self, trace: TraceId) -> Result<Vec<Event>, Error> {
+        let state = self.state()?;
+        let events = state.events.values().filter(|event| event.header.trace == trace);
+        Ok(events.cloned().collect())
+    }
+
     async fn events(&self, after: Seq, limit: usize) -> Result<Vec<Event>, Error> {
         let state = self.state()?;
-        let from = usize::try_from(after.0).unwrap_or(usize::MAX);
-        Ok(state.events.iter().skip(from).take(limit).cloned().collect())
+        let later = state.events.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(later.take(limit).map(|(_, event)| event.clone()).collect())
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
         let state = self.state()?;
-        Ok(state.event_ids.get(&id).map(|&at| state.events[at].clone()))
+        Ok(state.event_ids.get(&id).map(|seq| state.events[seq].clone()))
     }
 
     async fn last_event_id(&self, node: NodeId) -> Result<Option<EventId>, Error> {
-        Ok(self.state()?.event_ids.keys().filter(|id| id.node() == node).max().copied())
+        let state = self.state()?;
+        let newest = state.event_ids.keys().rev().find(|id| id.node() == node).copied();
+        Ok(newest.max(state.retention.clock_of(node)))
     }
 
     async fn open_inbox(
@@ -131,6 +214,35 @@ impl Store for Memory {
         let state = self.state()?;
         let id = state.received.get(&(channel.clone(), account.clone(), external.clone()));
         Ok(id.and_then(|id| state.inbox.get(id)).cloned())
+    }
+
+    async fn inbox_of(&self, key: &InboxKey) -> Result<Option<InboxRow>, Error> {
+        let state = self.state()?;
+        let found = state.inbox.values().find(|row| match key {
+            InboxKey::Id(id) => row.id == *id,
+            InboxKey::Run(run) => row.run == *run,
+            InboxKey::Trace(trace) => row.trace == *trace,
+        });
+        Ok(found.cloned())
+    }
+
+    async fn inbox(&self, filter: &RowFilter) -> Result<Vec<InboxRow>, Error> {
+        let state = self.state()?;
+        let rows = state.inbox.values().rev().filter(|row| shows(filter, row.state.word()));
+        Ok(rows.take(filter.limit).cloned().collect())
+    }
+
+    async fn outbox_row(&self, id: OutboxId) -> Result<Option<OutboxRow>, Error> {
+        let state = self.state()?;
+        Ok(state.outbox_ids.get(&id).map(|&at| state.outbox[at].clone()))
+    }
+
+    async fn outbox(&self, filter: &RowFilter) -> Result<Vec<OutboxRow>, Error> {
+        let state = self.state()?;
+        let mut rows: Vec<&OutboxRow> =
+            state.outbox.iter().filter(|row| shows(filter, row.state.word())).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+        Ok(rows.into_iter().take(filter.limit).cloned().collect())
     }
 
     async fn pending_outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, Error> {
@@ -161,6 +273,10 @@ impl Store for Memory {
         let mut grants: Vec<_> = given.cloned().collect();
         grants.sort_by_key(|grant| grant.at);
         Ok(grants)
+    }
+
+    async fn all_grants(&self) -> Result<Vec<Grant>, Error> {
+        Ok(self.state()?.grants.values().cloned().collect())
     }
 
     async fn granted(

@@ -4,7 +4,7 @@ use claw_domain::EventBody;
 use claw_store::{Change, Committed, Fence, NewEvent};
 use rusqlite::Connection;
 
-use crate::{delivery, error::Fault, event, lease, people, session::Folds, transcript};
+use crate::{delivery, error::Fault, event, lease, people, retention, session::Folds, transcript};
 
 /// Carries out all changes; when one fails, the caller takes back the others.
 pub(crate) fn commit(
@@ -17,9 +17,11 @@ pub(crate) fn commit(
     let (mut received, mut replaced, mut orders) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
         match change {
-            Change::Log(event) => log(conn, &mut sessions, &event)?,
+            Change::Log(event) => log(conn, &mut sessions, &event, false)?,
+            Change::Import(event) => import(conn, &mut sessions, &event)?,
             Change::Receive(row) => received.push(delivery::receive(conn, &row)?),
             Change::Advance(id, to) => delivery::advance(conn, id, &to)?,
+            Change::Leave(id) => delivery::leave(conn, id)?,
             Change::Replace(id, message) => replaced.push(delivery::replace(conn, id, message)?),
             Change::Enqueue(row) => orders.push(delivery::enqueue(conn, &row)?),
             Change::Deliver(id, to, not_before) => delivery::deliver(conn, id, &to, not_before)?,
@@ -33,14 +35,36 @@ pub(crate) fn commit(
     Ok(Committed { seq: event::newest(conn)?, received, replaced, orders })
 }
 
+/// Appends an event of another installation, where it is new and matters.
+fn import(conn: &Connection, sessions: &mut Folds, event: &NewEvent) -> Result<(), Fault> {
+    if event::known(conn, event.header.id)? || retention::is_needless(conn, event)? {
+        return Ok(());
+    }
+    retention::look_again(conn, event.header.id)?;
+    log(conn, sessions, event, true)
+}
+
 /// Appends an event and brings every projection up to it.
-fn log(conn: &Connection, sessions: &mut Folds, event: &NewEvent) -> Result<(), Fault> {
-    let seq = event::append(conn, event)?;
+fn log(
+    conn: &Connection,
+    sessions: &mut Folds,
+    event: &NewEvent,
+    imported: bool,
+) -> Result<(), Fault> {
+    let seq = event::append(conn, event, imported)?;
     let NewEvent { header, body } = event;
-    sessions.fold(conn, header, body)?;
+    sessions.fold(conn, header, body, imported)?;
     match body {
         EventBody::EntryAdded(entry) => transcript::add(conn, entry, seq),
         EventBody::Used(record) => event::used(conn, &record.usage),
+        // Whom another installation let in is its own affair.
+        EventBody::GrantGiven { .. }
+        | EventBody::DevicePaired { .. }
+        | EventBody::DeviceRemoved { .. }
+            if imported =>
+        {
+            Ok(())
+        }
         EventBody::GrantGiven { channel, account, peer, .. } => {
             people::grant(conn, header, channel, account, peer)
         }

@@ -2,10 +2,10 @@
 
 use claw_domain::{
     AccountId, ChannelId, ExternalId, InboundKind, InboxId, MessageText, Outbound, OutboxId, RunId,
-    Target, Timestamp, TraceId,
+    Target, Timestamp, TraceId, millis,
 };
-use claw_store::{DeliveryState, Error, InboxRow, InboxState, OutboxRow};
-use rusqlite::{Connection, Row, params};
+use claw_store::{DeliveryState, Error, InboxKey, InboxRow, InboxState, OutboxRow, RowFilter};
+use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
 use crate::{
     column::{Columns, count, json, limit, node},
@@ -36,12 +36,29 @@ const RECEIVE: &str = "INSERT INTO inbox
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING";
 const ADVANCE: &str = "UPDATE inbox SET state = ?, progress = ? WHERE id = ? AND state <> 'closed'";
+const LEAVE: &str = "UPDATE inbox SET owner = 0, epoch = 0 WHERE id = ?";
 const REPLACE: &str = "UPDATE inbox SET inbound = ? WHERE id = ?";
 const INBOX_BY_ID: &str = select_inbox!("WHERE id = ?");
 const INBOX_BY_EXTERNAL: &str =
     select_inbox!("WHERE channel = ? AND account = ? AND external_id = ?");
 const INBOX_OPEN: &str =
     select_inbox!("INDEXED BY inbox_open WHERE state <> 'closed' AND id > ? ORDER BY id LIMIT ?");
+
+/// Open rows that no living gateway has.
+const ORPHANS: &str = select_inbox!(
+    "INDEXED BY inbox_open WHERE state <> 'closed'
+    AND epoch NOT IN (SELECT epoch FROM leases WHERE epoch > 0) ORDER BY id"
+);
+const INBOX_OF_RUN: &str = select_inbox!(
+    "WHERE id = (SELECT unhex(replace(body ->> '$.inbox', '-', '')) FROM events
+        WHERE run = ?1 AND kind = 'runStarted')
+    UNION ALL SELECT id, trace, inbound, run, received_at, progress, owner, epoch FROM inbox
+        INDEXED BY inbox_open WHERE state <> 'closed' AND run = ?1 LIMIT 1"
+);
+const INBOX_OF_TRACE: &str = select_inbox!("WHERE id BETWEEN ? AND ? AND trace = ?");
+const INBOX_NEWEST: &str = select_inbox!(
+    "WHERE ?1 = '[]' OR state IN (SELECT value FROM json_each(?1)) ORDER BY id DESC LIMIT ?2"
+);
 
 const PLACE: &str =
     "SELECT max(place) FROM outbox WHERE channel = ? AND account = ? AND chat = ? AND thread = ?";
@@ -59,6 +76,25 @@ const OUTBOX_PENDING: &str = select_outbox!(
     "INDEXED BY outbox_pending WHERE state = 'pending'
     ORDER BY channel, account, chat, thread, place, part LIMIT ?"
 );
+const OUTBOX_ROW: &str = select_outbox!("WHERE id = ?");
+const OUTBOX_NEWEST: &str = select_outbox!(
+    "WHERE ?1 = '[]' OR state IN (SELECT value FROM json_each(?1)) ORDER BY id DESC LIMIT ?2"
+);
+const OUTBOX_UNCLAIMED: &str = select_outbox!(
+    "INDEXED BY outbox_pending WHERE state = 'pending' AND epoch <> ?1 AND EXISTS (
+        SELECT 1 FROM holdings WHERE holdings.channel = outbox.channel
+        AND holdings.account = outbox.account AND holdings.epoch = ?1)
+    ORDER BY channel, account, chat, thread, place, part LIMIT ?2"
+);
+const OLDEST_OPEN: &str =
+    "SELECT min(received_at) FROM inbox INDEXED BY inbox_open WHERE state <> 'closed'";
+/// Looks at the oldest rows only, however few of them go.
+const FORGET_INBOX: &str = "DELETE FROM inbox WHERE id IN (SELECT id FROM
+    (SELECT id, state, received_at FROM inbox ORDER BY id LIMIT ?2)
+    WHERE state = 'closed' AND received_at < ?1)";
+const FORGET_OUTBOX: &str = "DELETE FROM outbox WHERE rowid IN (SELECT row FROM
+    (SELECT rowid AS row, expires_at FROM outbox WHERE state <> 'pending' ORDER BY rowid LIMIT ?2)
+    WHERE expires_at < ?1)";
 const OUTBOX_OF_TRACE: &str = select_outbox!("WHERE trace = ? ORDER BY rowid");
 
 /// Whether the row is new.
@@ -97,6 +133,12 @@ pub(crate) fn advance(conn: &Connection, id: InboxId, to: &InboxState) -> Result
     Ok(())
 }
 
+/// Gives a row up, so that any gateway may claim it.
+pub(crate) fn leave(conn: &Connection, id: InboxId) -> Result<(), Fault> {
+    let left = conn.prepare_cached(LEAVE)?.execute([id.0.as_bytes()])?;
+    if left == 0 { Err(Error::missing("inbox row", id).into()) } else { Ok(()) }
+}
+
 /// Whether the row was a message that still waited.
 pub(crate) fn replace(conn: &Connection, id: InboxId, message: MessageText) -> Result<bool, Fault> {
     let mut find = conn.prepare_cached(INBOX_BY_ID)?;
@@ -131,6 +173,95 @@ pub(crate) fn inbox_row_of(
 ) -> Result<Option<InboxRow>, Fault> {
     let key = [channel.as_str(), account.as_str(), external.as_str()];
     conn.prepare_cached(INBOX_BY_EXTERNAL)?.query_and_then(key, inbox_row)?.next().transpose()
+}
+
+/// Hands over open rows that no living gateway has, the oldest first, as long as `more` says so.
+pub(crate) fn each_orphan(
+    conn: &Connection,
+    mut more: impl FnMut(InboxRow) -> bool,
+) -> Result<(), Fault> {
+    let mut orphans = conn.prepare_cached(ORPHANS)?;
+    for row in orphans.query_and_then([], inbox_row)? {
+        if !more(row?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn inbox_of(conn: &Connection, key: &InboxKey) -> Result<Option<InboxRow>, Fault> {
+    let (sql, values): (_, Vec<Box<dyn ToSql>>) = match key {
+        InboxKey::Id(id) => (INBOX_BY_ID, vec![Box::new(*id.0.as_bytes())]),
+        InboxKey::Run(run) => (INBOX_OF_RUN, vec![Box::new(run.to_string())]),
+        InboxKey::Trace(trace) => {
+            let (low, high) = made_beside(*trace);
+            (INBOX_OF_TRACE, vec![Box::new(low), Box::new(high), Box::new(*trace.0.as_bytes())])
+        }
+    };
+    conn.prepare_cached(sql)?
+        .query_and_then(params_from_iter(values), inbox_row)?
+        .next()
+        .transpose()
+}
+
+/// The ids that were made within a second of a trace: a row and its trace are made together, and
+/// both begin with the time of their making.
+fn made_beside(trace: TraceId) -> ([u8; 16], [u8; 16]) {
+    let made = (trace.0.as_u128() >> 80) as u64;
+    let at = |ms: u64| (u128::from(ms) << 80).to_be_bytes();
+    (at(made.saturating_sub(1000)), at(made + 1001))
+}
+
+pub(crate) fn inbox(conn: &Connection, filter: &RowFilter) -> Result<Vec<InboxRow>, Fault> {
+    conn.prepare_cached(INBOX_NEWEST)?
+        .query_and_then(params![json(&filter.states), limit(filter.limit)], inbox_row)?
+        .collect()
+}
+
+pub(crate) fn outbox_by_id(conn: &Connection, id: OutboxId) -> Result<Option<OutboxRow>, Fault> {
+    let mut find = conn.prepare_cached(OUTBOX_ROW)?;
+    find.query_and_then([id.0.as_bytes()], outbox_row)?.next().transpose()
+}
+
+pub(crate) fn outbox(conn: &Connection, filter: &RowFilter) -> Result<Vec<OutboxRow>, Fault> {
+    conn.prepare_cached(OUTBOX_NEWEST)?
+        .query_and_then(params![json(&filter.states), limit(filter.limit)], outbox_row)?
+        .collect()
+}
+
+/// Rows that wait on accounts held under an epoch, and belong to another one.
+pub(crate) fn unclaimed_outbox(
+    conn: &Connection,
+    epoch: i64,
+    most: i64,
+) -> Result<Vec<OutboxRow>, Fault> {
+    conn.prepare_cached(OUTBOX_UNCLAIMED)?.query_and_then([epoch, most], outbox_row)?.collect()
+}
+
+/// When the oldest open row was accepted.
+pub(crate) fn oldest_open(conn: &Connection) -> Result<Option<Timestamp>, Fault> {
+    let at: Option<i64> = conn.prepare_cached(OLDEST_OPEN)?.query_row([], |row| row.get(0))?;
+    Ok(at.map(millis))
+}
+
+/// Takes out old closed rows among the oldest `most`; how many went.
+pub(crate) fn forget_inbox(
+    conn: &Connection,
+    before: Timestamp,
+    most: usize,
+) -> Result<usize, Fault> {
+    let span = params![before.as_millisecond(), limit(most)];
+    Ok(conn.prepare_cached(FORGET_INBOX)?.execute(span)?)
+}
+
+/// Takes out old rows among the `most` that were queued first and are done; how many went.
+pub(crate) fn forget_outbox(
+    conn: &Connection,
+    before: Timestamp,
+    most: usize,
+) -> Result<usize, Fault> {
+    let span = params![before.as_millisecond(), limit(most)];
+    Ok(conn.prepare_cached(FORGET_OUTBOX)?.execute(span)?)
 }
 
 /// Queues a row and returns the order that it was given.

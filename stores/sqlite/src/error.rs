@@ -5,6 +5,9 @@ use std::{path::Path, sync::Arc};
 use claw_store::Error;
 use rusqlite::{ErrorCode, ffi};
 
+/// What [`Error::Corrupt`] names when it is the file itself and not one record in it.
+pub(crate) const FILE: &str = "database file";
+
 /// A failure inside, before it is known which file it is about.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -59,12 +62,21 @@ impl Fault {
 /// answer to every commit that waited for it.
 pub(crate) fn engine(path: &Path, error: &Arc<rusqlite::Error>) -> Error {
     let source = Box::new(Arc::clone(error));
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     match (&**error, error.sqlite_error_code()) {
         (_, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)) => {
             Error::ReadOnly { path: path.into(), source }
         }
         (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
-            Error::Corrupt { what: "database file".into(), source }
+            Error::Corrupt { what: FILE.into(), source }
+        }
+        (_, Some(ErrorCode::DiskFull)) => Error::Full { path: path.into(), source },
+        // The file of shared memory beside the store could not grow, which only a full disk stops.
+        (_, Some(ErrorCode::SystemIoFailure)) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+            Error::Full { path: path.into(), source }
+        }
+        (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
+            Error::Locked { path: path.into(), source }
         }
         (
             rusqlite::Error::InvalidColumnType(..)
@@ -94,7 +106,9 @@ mod tests {
         check(ffi::SQLITE_CANTOPEN, "ReadOnly");
         check(ffi::SQLITE_CORRUPT, "Corrupt");
         check(ffi::SQLITE_NOTADB, "Corrupt");
-        check(ffi::SQLITE_FULL, "Engine");
-        check(ffi::SQLITE_BUSY, "Engine");
+        check(ffi::SQLITE_FULL, "Full");
+        check(ffi::SQLITE_IOERR_SHMSIZE, "Full");
+        check(ffi::SQLITE_IOERR_WRITE, "Engine");
+        check(ffi::SQLITE_BUSY, "Locked");
     }
 }

@@ -25,14 +25,19 @@ mod delivery;
 mod event;
 mod lease;
 mod people;
+mod retention;
 mod session;
 mod transcript;
 
 mod column;
+mod copy;
+mod damage;
 mod error;
 mod migrate;
 mod open;
 #[cfg(test)]
 mod plans;
+mod upgrade;
 
+pub use copy::{check, copy};
 pub use store::Sqlite;

@@ -11,22 +11,35 @@ use std::{
 use claw_store::Error;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{error::Fault, migrate::migrate};
+use crate::{
+    error::{FILE, Fault},
+    migrate::{Schema, migrate, schema},
+    upgrade::upgrade,
+};
 
 /// The owner may read and write, nobody else anything. SQLite gives the files beside it the same.
 const MODE: u32 = 0o600;
-/// How long a statement waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process that holds the file: a shell, a copying program.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest file that is read through at every start, which takes some milliseconds. Damage in
+/// a larger one shows when its page is read: at the start where the page is of what waits there,
+/// else at run time.
+const CHECKED_BYTES_MAX: u64 = 4 << 20;
 /// Statements kept prepared per connection; more than all kinds that there are.
 const STATEMENTS_MAX: usize = 64;
 /// Page cache of the writer and of each reader. Unit: KiB.
-const WRITER_CACHE_KIB: i64 = 2048;
+pub(crate) const WRITER_CACHE_KIB: i64 = 2048;
 const READER_CACHE_KIB: i64 = 512;
 
 /// The connection that writes, on a file that has the newest schema.
 pub(crate) fn writer(path: &Path) -> Result<Connection, Fault> {
     create(path).map_err(|error| Error::ReadOnly { path: path.into(), source: Box::new(error) })?;
     let mut conn = connect(path, WRITER_CACHE_KIB)?;
+    if let Schema::Older(version) = schema(&conn, path)? {
+        drop(conn);
+        upgrade(path, version)?;
+        conn = connect(path, WRITER_CACHE_KIB)?;
+    }
     let mode: String =
         conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
@@ -35,8 +48,11 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, Fault> {
         );
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "foreign_keys", true)?;
+    // The schema's references say what refers to what. They are not enforced, since each event that
+    // retention takes out would be looked for in all entries; `transcript::add` sees to parents.
+    conn.pragma_update(None, "foreign_keys", false)?;
     migrate(&mut conn, path)?;
+    check_small(&conn, path)?;
     Ok(conn)
 }
 
@@ -47,8 +63,20 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, Fault> {
     Ok(conn)
 }
 
+/// Refuses a damaged file, where looking at all of it costs next to nothing.
+fn check_small(conn: &Connection, path: &Path) -> Result<(), Fault> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_BYTES_MAX) {
+        return Ok(());
+    }
+    let said: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match said.as_str() {
+        "ok" => Ok(()),
+        _ => Err(Error::Corrupt { what: FILE.into(), source: said.into() }.into()),
+    }
+}
+
 /// Makes the file before SQLite would, since SQLite leaves its mode to the umask.
-fn create(path: &Path) -> io::Result<()> {
+pub(crate) fn create(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -62,7 +90,7 @@ fn create(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn connect(path: &Path, cache_kib: i64) -> Result<Connection, Fault> {
+pub(crate) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
@@ -93,7 +121,7 @@ mod tests {
         let conn = writer(&folder.path().join("claw.sqlite")).unwrap();
         let names = ["journal_mode", "synchronous", "mmap_size", "foreign_keys"];
         // `synchronous` 2 is FULL (SQLite, `PRAGMA synchronous`).
-        assert_eq!(names.map(|name| pragma(&conn, name)), ["wal", "2", "0", "1"]);
+        assert_eq!(names.map(|name| pragma(&conn, name)), ["wal", "2", "0", "0"]);
     }
 
     #[test]

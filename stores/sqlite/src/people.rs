@@ -23,6 +23,8 @@ const GRANT: &str =
 const GRANTS: &str =
     "SELECT channel, account, peer, at FROM grants WHERE channel = ? AND account = ?
     ORDER BY at, peer";
+const ALL_GRANTS: &str =
+    "SELECT channel, account, peer, at FROM grants ORDER BY channel, account, peer";
 const GRANTED: &str = "SELECT 1 FROM grants WHERE channel = ? AND account = ? AND peer = ?";
 const REGISTER: &str = "INSERT INTO devices (id, event, record) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET event = excluded.event, record = excluded.record
@@ -86,15 +88,15 @@ pub(crate) fn grants(
     account: &AccountId,
 ) -> Result<Vec<Grant>, Fault> {
     let key = [channel.as_str(), account.as_str()];
-    let grant = |row: &Row<'_>| {
-        Ok(Grant {
-            channel: row.text(0)?,
-            account: row.text(1)?,
-            peer: row.text(2)?,
-            at: row.time(3)?,
-        })
-    };
-    conn.prepare_cached(GRANTS)?.query_and_then(key, grant)?.collect()
+    conn.prepare_cached(GRANTS)?.query_and_then(key, grant_of)?.collect()
+}
+
+pub(crate) fn all_grants(conn: &Connection) -> Result<Vec<Grant>, Fault> {
+    conn.prepare_cached(ALL_GRANTS)?.query_and_then([], grant_of)?.collect()
+}
+
+fn grant_of(row: &Row<'_>) -> Result<Grant, Fault> {
+    Ok(Grant { channel: row.text(0)?, account: row.text(1)?, peer: row.text(2)?, at: row.time(3)? })
 }
 
 pub(crate) fn granted(

@@ -12,7 +12,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{error::Fault, open};
+use crate::{damage::Damage, error::Fault, open};
 
 /// Questions answered at the same time; the others wait for their turn, in order.
 const READERS: u32 = 4;
@@ -20,6 +20,7 @@ const READERS: u32 = 4;
 pub(crate) struct Readers {
     shelf: Arc<Shelf>,
     free: Arc<Semaphore>,
+    damage: Damage,
 }
 
 struct Shelf {
@@ -28,10 +29,10 @@ struct Shelf {
 }
 
 impl Readers {
-    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path, damage: Damage) -> Result<Self, Fault> {
         let idle = (0..READERS).map(|_| open::reader(path)).collect::<Result<_, _>>()?;
         let shelf = Arc::new(Shelf { path: path.into(), idle: Mutex::new(idle) });
-        Ok(Self { shelf, free: Arc::new(Semaphore::new(READERS as usize)) })
+        Ok(Self { shelf, free: Arc::new(Semaphore::new(READERS as usize)), damage })
     }
 
     /// Asks one question.
@@ -42,7 +43,7 @@ impl Readers {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| Error::Closed)?;
         let loan = Loan::take(&self.shelf, permit);
         let answer = spawn_blocking(move || loan.with(question)).await;
-        answer.unwrap_or_else(|panic| Err(Error::Engine(Box::new(panic))))
+        self.damage.note(answer.unwrap_or_else(|panic| Err(Error::Engine(Box::new(panic)))))
     }
 
     /// Waits for all questions under way, then closes the connections.

@@ -4,18 +4,20 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use claw_domain::{
-    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId, NodeId,
-    PeerId, RunId, Seq, Session, SessionId, SessionKey, Timestamp, TraceId,
+    AccountId, ChannelId, Clock as _, DeviceId, Entry, EntryId, Event, EventId, ExternalId,
+    InboxId, NodeId, OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, SystemClock,
+    Timestamp, TraceId,
 };
 use claw_store::{
-    Change, Committed, Device, Error, Fence, Grant, InboxRow, Lease, OutboxRow, PairingRequest,
-    SessionFilter, Store, Totals,
+    Base, Change, Claim, Committed, Device, Error, Fence, Folded, Grant, Holding, InboxKey,
+    InboxRow, Lease, Node, OutboxRow, PairingRequest, RowFilter, SessionFilter, Snapshot, Store,
+    Totals,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::watch, task::spawn_blocking};
 
 use crate::{
-    commit::commit, delivery, event, lease, open, people, readers::Readers, session, transcript,
-    writer::Writer,
+    commit::commit, damage::Damage, delivery, event, lease, open, people, readers::Readers,
+    retention, session, transcript, writer::Writer,
 };
 
 /// A store in one file, open.
@@ -28,18 +30,21 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the store in the file at `path`, made when it is not there, and brings an older
-    /// schema up to this program's. The folder must exist.
+    /// Opens the store in the file at `path`, made when it is not there. A file of an older
+    /// program is upgraded on a copy and kept beside it as `<name>.v<schema>.bak`. The folder must
+    /// exist. A file of up to 4 MiB is looked through for damage.
     ///
     /// # Errors
     /// [`Error::ReadOnly`] when the place cannot be written, [`Error::Newer`] when a newer program
-    /// wrote the file, [`Error::Corrupt`] when it is no database.
+    /// wrote the file, [`Error::NoRoom`] when an upgrade would not fit on the disk,
+    /// [`Error::Corrupt`] when it is damaged or no database.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let opened = spawn_blocking(move || {
             let conn = open::writer(&path).map_err(|fault| fault.at(&path))?;
-            let readers = Readers::open(&path).map_err(|fault| fault.at(&path))?;
-            Ok(Self { readers, writer: Writer::start(conn, path)? })
+            let damage = Damage::default();
+            let readers = Readers::open(&path, damage.clone()).map_err(|fault| fault.at(&path))?;
+            Ok(Self { readers, writer: Writer::start(conn, path, damage)? })
         });
         opened.await.unwrap_or_else(|panic| Err(Error::Engine(Box::new(panic))))
     }
@@ -59,13 +64,68 @@ impl Store for Sqlite {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Fence>, Error> {
-        let lease = lease.clone();
+        let lease = *lease;
         self.writer.run(move |conn| lease::claim(conn, &lease, owner, now, until)).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(SystemClock.now())
+    }
+
+    /// One process has the file, by its lock on the state folder.
+    fn wakeups(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
+    async fn hold(&self, fence: &Fence, holding: &Holding, now: Timestamp) -> Result<bool, Error> {
+        let (fence, holding) = (*fence, holding.clone());
+        self.writer.run(move |conn| lease::take(conn, &fence, &holding, now)).await
+    }
+
+    async fn release(&self, fence: &Fence, holdings: &[Holding]) -> Result<(), Error> {
+        let (fence, holdings) = (*fence, holdings.to_vec());
+        self.writer.run(move |conn| lease::release(conn, &fence, &holdings)).await
+    }
+
+    async fn accounts_held(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
+        self.readers.ask(move |conn| lease::accounts_held(conn, now)).await
+    }
+
+    async fn claim_inbox(&self, fence: &Fence, claim: &Claim) -> Result<Vec<InboxRow>, Error> {
+        let (fence, claim) = (*fence, claim.clone());
+        self.writer.run(move |conn| lease::claim_inbox(conn, &fence, &claim)).await
+    }
+
+    async fn claim_outbox(&self, fence: &Fence, limit: usize) -> Result<Vec<OutboxRow>, Error> {
+        let fence = *fence;
+        self.writer.run(move |conn| lease::claim_outbox(conn, &fence, limit)).await
     }
 
     async fn adopt(&self, fence: &Fence) -> Result<(), Error> {
         let fence = *fence;
         self.writer.run(move |conn| lease::adopt(conn, &fence)).await
+    }
+
+    async fn fold(&self, fence: &Fence, before: Timestamp, limit: usize) -> Result<Folded, Error> {
+        let fence = *fence;
+        self.writer.run(move |conn| retention::fold(conn, &fence, before, limit)).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.readers.ask(retention::snapshot).await
+    }
+
+    async fn bases(&self, after: Option<&SessionKey>, limit: usize) -> Result<Vec<Base>, Error> {
+        let after = after.cloned();
+        self.readers.ask(move |conn| retention::bases(conn, after.as_ref(), limit)).await
+    }
+
+    async fn nodes(&self, ids: &[EntryId]) -> Result<Vec<Node>, Error> {
+        let ids = ids.to_vec();
+        self.readers.ask(move |conn| retention::nodes(conn, &ids)).await
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Option<Session>, Error> {
@@ -104,6 +164,10 @@ impl Store for Sqlite {
         self.readers.ask(move |conn| event::of_run(conn, &run)).await
     }
 
+    async fn trace_events(&self, trace: TraceId) -> Result<Vec<Event>, Error> {
+        self.readers.ask(move |conn| event::of_trace(conn, trace)).await
+    }
+
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
         self.readers.ask(move |conn| event::by_id(conn, id)).await
     }
@@ -136,6 +200,25 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn inbox_of(&self, key: &InboxKey) -> Result<Option<InboxRow>, Error> {
+        let key = key.clone();
+        self.readers.ask(move |conn| delivery::inbox_of(conn, &key)).await
+    }
+
+    async fn inbox(&self, filter: &RowFilter) -> Result<Vec<InboxRow>, Error> {
+        let filter = filter.clone();
+        self.readers.ask(move |conn| delivery::inbox(conn, &filter)).await
+    }
+
+    async fn outbox_row(&self, id: OutboxId) -> Result<Option<OutboxRow>, Error> {
+        self.readers.ask(move |conn| delivery::outbox_by_id(conn, id)).await
+    }
+
+    async fn outbox(&self, filter: &RowFilter) -> Result<Vec<OutboxRow>, Error> {
+        let filter = filter.clone();
+        self.readers.ask(move |conn| delivery::outbox(conn, &filter)).await
+    }
+
     async fn pending_outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, Error> {
         self.readers.ask(move |conn| delivery::pending_outbox(conn, limit)).await
     }
@@ -152,6 +235,10 @@ impl Store for Sqlite {
     async fn grants(&self, channel: &ChannelId, account: &AccountId) -> Result<Vec<Grant>, Error> {
         let (channel, account) = (channel.clone(), account.clone());
         self.readers.ask(move |conn| people::grants(conn, &channel, &account)).await
+    }
+
+    async fn all_grants(&self) -> Result<Vec<Grant>, Error> {
+        self.readers.ask(people::all_grants).await
     }
 
     async fn granted(

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use claw_domain::{Entry, EntryId, SessionId};
-use claw_store::ContextWalk;
-use rusqlite::{CachedStatement, Connection, params};
+use claw_domain::{Entry, EntryId, Seq, SessionId};
+use claw_store::{ContextWalk, Error, Node};
+use rusqlite::{CachedStatement, Connection, Row, params};
+use uuid::Uuid;
 
 use crate::{
-    column::{Columns, count},
+    column::{Columns, count, limit},
     error::Fault,
 };
 
 const ADD: &str = "INSERT INTO entries (id, session, parent, tokens, seq) VALUES (?, ?, ?, ?, ?)";
+const NODE: &str = "SELECT session, parent, tokens, seq FROM entries WHERE id = ?";
+const NEWEST_OF: &str = "SELECT id, seq FROM entries WHERE session = ? ORDER BY seq DESC LIMIT ?";
+const FORGET: &str = "DELETE FROM entries WHERE id = ?";
 /// The body is read from its page only when it is asked for.
 const STEP: &str = "SELECT entries.tokens, events.body FROM entries JOIN events USING (seq)
     WHERE entries.id = ? AND entries.session = ?";
@@ -27,6 +31,45 @@ pub(crate) fn add(conn: &Connection, entry: &Entry, seq: i64) -> Result<(), Faul
     conn.prepare_cached(ADD)?
         .execute(row)
         .map_err(|error| Fault::insert(error, "entry", entry.id))?;
+    match entry.parent {
+        Some(parent) if !is_known(conn, parent)? => Err(Error::missing("entry", parent).into()),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn is_known(conn: &Connection, id: EntryId) -> Result<bool, Fault> {
+    Ok(conn.prepare_cached(NODE)?.exists([id.0.as_bytes()])?)
+}
+
+/// An entry's place in the tree.
+pub(crate) fn node(conn: &Connection, id: EntryId) -> Result<Option<Node>, Fault> {
+    let node = |row: &Row<'_>| {
+        let parent: Option<[u8; 16]> = row.get(1)?;
+        Ok(Node {
+            id,
+            session: SessionId(row.uuid(0)?),
+            parent: parent.map(|bytes| EntryId(Uuid::from_bytes(bytes))),
+            tokens: row.number(2)?,
+            seq: Seq(row.number(3)?),
+        })
+    };
+    conn.prepare_cached(NODE)?.query_and_then([id.0.as_bytes()], node)?.next().transpose()
+}
+
+/// The entries of a life that were committed last, the newest first.
+pub(crate) fn newest_of(
+    conn: &Connection,
+    life: SessionId,
+    most: usize,
+) -> Result<Vec<(EntryId, Seq)>, Fault> {
+    let entry = |row: &Row<'_>| Ok((EntryId(row.uuid(0)?), Seq(row.number(1)?)));
+    conn.prepare_cached(NEWEST_OF)?
+        .query_and_then(params![life.0.as_bytes(), limit(most)], entry)?
+        .collect()
+}
+
+pub(crate) fn forget(conn: &Connection, id: EntryId) -> Result<(), Fault> {
+    conn.prepare_cached(FORGET)?.execute([id.0.as_bytes()])?;
     Ok(())
 }
 
@@ -85,7 +128,7 @@ fn look(
 
 /// For the test of query plans.
 #[cfg(test)]
-pub(crate) const HOT: [&str; 2] = [ADD, STEP];
+pub(crate) const HOT: [&str; 3] = [ADD, NODE, STEP];
 
 #[cfg(test)]
 mod tests {
@@ -121,6 +164,7 @@ mod tests {
                 tokens: 1,
                 tokens_sum: number,
                 body,
+                other: serde_json::Map::new(),
             };
             let header = EventHeader {
                 id: EventId::new(number, 0, NodeId(1)),
@@ -130,7 +174,7 @@ mod tests {
                 at: millis(0),
             };
             let new = NewEvent { header, body: EventBody::EntryAdded(entry.clone()) };
-            let seq = event::append(&tx, &new).unwrap();
+            let seq = event::append(&tx, &new, false).unwrap();
             add(&tx, &entry, seq).unwrap();
             parent = Some(id);
         }

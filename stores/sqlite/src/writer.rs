@@ -13,7 +13,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::error::{Fault, engine};
+use crate::{
+    damage::Damage,
+    error::{Fault, engine},
+};
 
 /// Jobs that may wait for the writer; when there are more, their callers wait for a place.
 const JOBS_WAITING_MAX: usize = 1024;
@@ -25,10 +28,11 @@ pub(crate) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     path: Arc<Path>,
+    damage: Damage,
 }
 
 impl Writer {
-    pub(crate) fn start(conn: Connection, path: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn start(conn: Connection, path: PathBuf, damage: Damage) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let thread = thread::Builder::new().name("store-writer".into());
         let thread = thread
@@ -38,15 +42,18 @@ impl Writer {
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
             path: path.into(),
+            damage,
         })
     }
 
     /// Does one job in a transaction; the answer comes when it is on disk. A job that fails leaves
-    /// nothing. When the caller no longer waits, the job is done all the same.
+    /// nothing. When the caller no longer waits, the job is done all the same. None is done any
+    /// more once the file was found to be damaged.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
+        self.damage.allows_writing()?;
         let jobs = self
             .jobs
             .lock()
@@ -56,7 +63,7 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job = Task { work: Some(work), done: None, reply, path: Arc::clone(&self.path) };
         jobs.send(Box::new(job)).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        self.damage.note(answer.await.map_err(|_| stopped())?)
     }
 
     /// Waits for all jobs under way, then closes the connection.
@@ -159,7 +166,7 @@ mod tests {
     fn writer(folder: &tempfile::TempDir) -> (Writer, PathBuf) {
         let path = folder.path().join("claw.sqlite");
         let conn = crate::open::writer(&path).unwrap();
-        (Writer::start(conn, path.clone()).unwrap(), path)
+        (Writer::start(conn, path.clone(), Damage::default()).unwrap(), path)
     }
 
     fn put(number: i64) -> impl FnOnce(&Connection) -> Result<(), Fault> + Send + 'static {
@@ -295,7 +302,7 @@ mod tests {
         };
         writer.run(move |conn| pages(conn, 1)).await.unwrap();
         let fill = |conn: &Connection| (0..1000).try_for_each(|number| put(number)(conn));
-        assert!(matches!(writer.run(fill).await, Err(Error::Engine(_))));
+        assert!(matches!(writer.run(fill).await, Err(Error::Full { .. })));
         assert_eq!(stored(&path), 0);
         writer.run(move |conn| pages(conn, 1_000_000)).await.unwrap();
         writer.run(fill).await.unwrap();

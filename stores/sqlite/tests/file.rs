@@ -133,7 +133,7 @@ async fn a_newer_store_is_refused() {
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
     let refused = refusal(&path).await;
-    assert!(matches!(refused, Error::Newer { found: 99, known: 1, .. }), "{refused:?}");
+    assert!(matches!(refused, Error::Newer { found: 99, known: 2, .. }), "{refused:?}");
     assert!(refused.hint().is_some());
 }
 

@@ -15,7 +15,7 @@ use claw_agent::{AgentSpec, Agents, BootstrapCaps, Identity, Limits, Models, Res
 use claw_channel::{Capability, Channel, ChunkMode, Delivered, Health, Inbox, TextUnit};
 use claw_delivery::{Account, Delivery, Quote, ReplyStyle, Router, Scribe, SessionConfig};
 use claw_domain::{
-    AccountId, Action, Address, ChannelId, ChatKind, IdSource, Inbound, InboundKind, MessageText,
+    AccountId, Action, Address, ChannelId, ChatKind, Clock, IdSource, Inbound, InboundKind, MessageText,
     ModelInfo, ModelRef, NodeId, Operator, Origin, Outbound, Sender, Signal, SignalKind,
     StopReason, SystemClock, Timestamp, Usage, millis,
 };
@@ -75,6 +75,7 @@ fn line(message: &claw_provider::Message) -> String {
         }
         EntryBody::ToolResult(result) => format!("result {}: {}", result.call, result.text),
         EntryBody::Compaction { .. } => "compaction".into(),
+        EntryBody::Foreign { kind, .. } => format!("foreign {kind}"),
     }
 }
 
@@ -188,6 +189,7 @@ pub struct Wire {
     id: ChannelId,
     account: AccountId,
     capability: Capability,
+    count: AtomicUsize,
     sent: mpsc::UnboundedSender<Outbound>,
 }
 
@@ -217,7 +219,9 @@ impl Channel for Wire {
     async fn deliver(&self, outbound: &Outbound) -> Result<Delivered, claw_channel::Error> {
         // The receiver is gone when the test's process "dies"; what was sent then is lost.
         let _gone = self.sent.send(outbound.clone());
-        Ok(Delivered::default())
+        let id = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let external_id = format!("{}:out-{id}", outbound.target.chat);
+        Ok(Delivered { external_id: Some(external_id.into()) })
     }
 
     fn health(&self) -> Health {
@@ -244,11 +248,21 @@ impl Life {
     }
 
     pub async fn begin_with(store: &Arc<dyn Store>, info: ModelInfo, limits: Limits) -> Self {
+        Self::begin_at(store, info, limits, Arc::new(SystemClock)).await
+    }
+
+    /// As [`Life::begin_with`], by this clock.
+    pub async fn begin_at(
+        store: &Arc<dyn Store>,
+        info: ModelInfo,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let node = NodeId(7);
         let now = Timestamp::now();
         let fence = store.claim(&Lease::Gateway, node, now, Timestamp::MAX).await.unwrap().unwrap();
         let last = store.last_event_id(node).await.unwrap();
-        let scribe = Scribe::new(Arc::new(IdSource::new(node, last)), Arc::new(SystemClock));
+        let scribe = Scribe::new(Arc::new(IdSource::new(node, last)), clock);
         let (signal, signals) = mpsc::unbounded_channel();
         let listener: claw_delivery::Listener = Arc::new(move |heard| drop(signal.send(heard)));
         let model = Arc::new(Model::default());
@@ -302,6 +316,7 @@ impl Life {
                 typing: false,
                 idempotent_sends: false,
             },
+            count: AtomicUsize::new(0),
             sent: sent_tx,
         };
         let list = AllowList::parse([OWNER], IdForm { prefixes: &[], digits_only: true });
@@ -317,6 +332,7 @@ impl Life {
             router: Router::new(vec!["main".into()], Vec::new(), SessionConfig::default()),
             accounts: vec![Account { channel: Arc::new(wire), policy, style }],
             concurrent_max: 8,
+            sharing: None,
         });
         Self { delivery, agents, model, tool, signals, sent, workspace }
     }

@@ -53,10 +53,11 @@ fn told(health: &Value) -> String {
     let Ok(summary) = serde_json::from_value::<HealthSummary>(health.clone()) else {
         return health.to_string();
     };
-    let mut rows = vec![vec![
-        "gateway".to_owned(),
-        format!("well (looked at in {})", words::duration(summary.duration_ms)),
-    ]];
+    let well = match &summary.store_error {
+        None => format!("well (looked at in {})", words::duration(summary.duration_ms)),
+        Some(error) => format!("takes no new work: {error}"),
+    };
+    let mut rows = vec![vec!["gateway".to_owned(), well]];
     rows.extend(channels(&summary));
     for agent in &summary.agents {
         let name = agent.name.as_ref().unwrap_or(&agent.agent_id);

@@ -7,9 +7,12 @@ mod dashboard;
 mod doctor;
 mod gateway;
 mod health;
+mod inbox;
+mod outbox;
 mod pairing;
 mod sessions;
 mod status;
+mod why;
 
 use std::process::ExitCode;
 
@@ -44,6 +47,12 @@ pub(crate) enum Command {
     Pairing(pairing::Args),
     /// List and reset sessions
     Sessions(sessions::Args),
+    /// Tell what became of one message, step by step
+    Why(why::Args),
+    /// Show the messages that are not done
+    Inbox(inbox::Args),
+    /// Show replies that wait or were given up; send them again, or drop them
+    Outbox(outbox::Args),
     /// Look for what is wrong with this installation
     Doctor(doctor::Args),
     /// Print a script that completes these words in a shell
@@ -91,6 +100,9 @@ impl Command {
             Self::Config(args) => config::run(args, context),
             Self::Pairing(args) => pairing::run(args, context).await,
             Self::Sessions(args) => sessions::run(args, context).await,
+            Self::Why(args) => why::run(args, context).await,
+            Self::Inbox(args) => inbox::run(args, context).await,
+            Self::Outbox(args) => outbox::run(args, context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::Completion(args) => completion::run(&args),
         }

@@ -62,6 +62,9 @@ fn place(gateway: &Gateway) -> String {
 /// The channels as `health` knows them, the rest as `status` does.
 fn told(place: &str, status: &Value, health: &Value) -> String {
     let mut rows = vec![vec!["gateway".to_owned(), place.to_owned()]];
+    if let Some(error) = health["storeError"].as_str() {
+        rows.push(vec!["store".to_owned(), format!("takes no new work: {error}")]);
+    }
     let sessions = &status["sessions"];
     if let Some(model) = sessions["defaults"]["model"].as_str() {
         rows.push(vec!["model".to_owned(), model.to_owned()]);

@@ -289,7 +289,7 @@ async fn closed(core: &Core, run: &RunId) -> Result<Option<End>, Failure> {
     let (channel, account, external) = (CHANNEL.into(), ACCOUNT.into(), run.as_str().into());
     let row = core.store.inbox_row(&channel, &account, &external).await.map_err(failed)?;
     Ok(row.and_then(|row| match row.state {
-        InboxState::Closed { outcome, detail, at } => Some(End {
+        InboxState::Closed { outcome, detail, at, .. } => Some(End {
             error: (!is_success(&outcome)).then_some(detail),
             started_at: None,
             ended_at: at.as_millisecond(),

@@ -50,6 +50,7 @@ async fn health(call: &Call) -> Answer {
 
 async fn status(call: &Call) -> Answer {
     let core = &call.core;
+    let unsent = core.delivery.unsent().await.map_err(failed)?;
     let sessions = core.store.sessions(&SessionFilter::default()).await.map_err(failed)?;
     let path = core.about.state_dir.display().to_string();
     let agents = core.agents.specs();
@@ -78,6 +79,8 @@ async fn status(call: &Call) -> Answer {
         },
         "channelSummary": summary.collect::<Vec<_>>(),
         "queuedSystemEvents": [],
+        // Ours: replies that wait, and those that were given up.
+        "outbox": {"pending": unsent.pending, "dead": unsent.dead},
         "sessions": {
             "paths": [path],
             "count": sessions.len(),

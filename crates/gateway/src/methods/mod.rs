@@ -10,6 +10,7 @@ mod chat;
 mod config;
 mod devices;
 mod health;
+mod letters;
 mod pairing;
 mod sessions;
 
@@ -88,6 +89,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         pairing::METHODS,
         agent::METHODS,
         chat::METHODS,
+        letters::METHODS,
     ];
     let methods: Vec<&'static Method> = groups.into_iter().flatten().collect();
     let schema = |method: &Method| {
@@ -223,6 +225,19 @@ fn failed(error: impl Display) -> Failure {
     ErrorShape::unavailable(message).into()
 }
 
+/// What a client is told of work that was not taken: why, and what to do about it.
+fn not_taken(error: &claw_delivery::Error) -> Failure {
+    failed(with_hint(error, error.hint()))
+}
+
+/// A failure and what to do about it, in one line.
+pub(crate) fn with_hint(error: &impl Display, hint: Option<String>) -> String {
+    match hint {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}
+
 /// Refuses a text that is too long.
 fn within(what: &str, text: &str, chars_max: usize) -> Result<(), Failure> {
     if text.chars().nth(chars_max).is_none() {
@@ -274,8 +289,12 @@ mod tests {
                 "device.pair.reject operator.pairing",
                 "device.pair.setupCode operator.admin",
                 "health operator.read",
+                "inbox.list operator.read",
                 "models.list operator.read",
                 "node.list operator.read",
+                "outbox.drop operator.admin",
+                "outbox.list operator.read",
+                "outbox.retry operator.admin",
                 "pairing.approve operator.pairing",
                 "pairing.list operator.pairing",
                 "sessions.delete operator.admin",
@@ -286,6 +305,7 @@ mod tests {
                 "sessions.resolve operator.admin",
                 "status operator.read",
                 "system-presence operator.read",
+                "why operator.read",
             ]
         );
     }

@@ -94,6 +94,10 @@ impl Live {
                 };
                 vec![self.tool(tool, now)]
             }
+            SignalKind::Stalled(silence) => {
+                let silent_ms = silence.as_millis() as u64;
+                vec![self.agent(Data::Lifecycle(Lifecycle::Stalled { silent_ms }), now)]
+            }
             SignalKind::Injected(message) => {
                 let text = text_of(&message.content);
                 let message = Some(chat::injected(&text, now));

@@ -289,6 +289,7 @@ fn session(verbose: Option<&str>, reasoning: Option<&str>) -> Session {
         kind: claw_domain::ChatKind::Direct,
         created_at: millis(0),
         updated_at: millis(0),
+        newest: claw_domain::EventId::default(),
         head: None,
         tokens_sum: 0,
         context_start: None,

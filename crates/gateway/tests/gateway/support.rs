@@ -135,6 +135,7 @@ impl Stand {
             router: Router::new(vec!["main".into()], Vec::new(), SessionConfig::default()),
             accounts: Vec::new(),
             concurrent_max: 8,
+            sharing: None,
         });
         let gateway = Gateway::new(Parts {
             bus: bus.clone(),

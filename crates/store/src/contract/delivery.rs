@@ -151,7 +151,7 @@ pub(super) async fn waiting_rows_come_back_by_target_order_and_part(world: World
             Change::Deliver(of_a[0].id, sent("77"), None),
             Change::Deliver(
                 of_b[0].id,
-                DeliveryState::Dead { reason: "blocked".into(), at: at(9) },
+                DeliveryState::Dead { reason: "blocked".into(), attempts: 1, at: at(9) },
                 None,
             ),
         ])
@@ -174,8 +174,11 @@ pub(super) async fn a_retry_moves_the_time_of_the_next_try(world: World) {
 
 pub(super) async fn what_was_sent_stays_sent(world: World) {
     let row = world.enqueue(&target("1", None), &[0]).await.remove(0);
-    for state in [sent("77"), DeliveryState::Dead { reason: "late".into(), at: at(9) }, sent("78")]
-    {
+    for state in [
+        sent("77"),
+        DeliveryState::Dead { reason: "late".into(), attempts: 1, at: at(9) },
+        sent("78"),
+    ] {
         world.commit(vec![Change::Deliver(row.id, state, Some(at(9)))]).await;
     }
     let expected = OutboxRow { state: sent("77"), not_before: at(9), ..row.clone() };
@@ -194,7 +197,7 @@ pub(super) async fn the_rows_of_a_trace_come_back_whatever_their_state(world: Wo
         row.order = order;
     }
     rows[0].state = sent("77");
-    rows[1].state = DeliveryState::Dead { reason: "blocked".into(), at: at(9) };
+    rows[1].state = DeliveryState::Dead { reason: "blocked".into(), attempts: 1, at: at(9) };
     let moved = |row: &OutboxRow| Change::Deliver(row.id, row.state.clone(), None);
     world.commit(rows[..2].iter().map(moved).collect()).await;
     world.enqueue(&target("z", None), &[0]).await;
@@ -221,7 +224,7 @@ pub(super) async fn changes_to_unknown_rows_are_refused(world: World) {
 }
 
 fn sent(external: &str) -> DeliveryState {
-    DeliveryState::Sent { external_id: Some(external.into()), at: at(8) }
+    DeliveryState::Sent { external_id: Some(external.into()), attempts: 1, at: at(8) }
 }
 
 async fn stored(world: &World, external: &str) -> Option<InboxRow> {

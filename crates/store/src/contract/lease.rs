@@ -2,7 +2,7 @@
 
 use claw_domain::{EventBody, NodeId};
 
-use super::world::{LEASE_MS, NODE, World, at, closed, key, target};
+use super::world::{LEASE_MS, NODE, World, at, closed, target};
 use crate::{Change, DeliveryState, Error, Fence, Lease};
 
 const RIVAL: NodeId = NodeId(8);
@@ -38,10 +38,8 @@ pub(super) async fn renewing_keeps_the_epoch(world: World) {
 }
 
 pub(super) async fn leases_do_not_stand_in_each_others_way(world: World) {
-    let lane = Lease::Lane(key("agent:main:main"));
-    let account = Lease::Account("telegram".into(), "default".into());
     let mut epochs = vec![world.fence.epoch];
-    for lease in [lane, account] {
+    for lease in [Lease::Member(RIVAL), Lease::Member(NODE)] {
         let fence = world
             .store
             .claim(&lease, RIVAL, at(0), at(LEASE_MS))
@@ -76,7 +74,11 @@ pub(super) async fn adopting_takes_open_rows_and_leaves_done_ones(world: World) 
     world
         .commit(vec![
             Change::Advance(done.id, closed("replied")),
-            Change::Deliver(rows[1].id, DeliveryState::Sent { external_id: None, at: at(1) }, None),
+            Change::Deliver(
+                rows[1].id,
+                DeliveryState::Sent { external_id: None, attempts: 1, at: at(1) },
+                None,
+            ),
         ])
         .await;
 

@@ -26,7 +26,12 @@ pub(super) async fn events_come_back_whole_in_commit_order(world: World) {
 
     let stored: Vec<Event> = (1..)
         .zip(news)
-        .map(|(seq, NewEvent { header, body })| Event { seq: Seq(seq), header, body })
+        .map(|(seq, NewEvent { header, body })| Event {
+            seq: Seq(seq),
+            header,
+            body,
+            imported: false,
+        })
         .collect();
     assert_eq!(world.store.events(Seq(0), 10).await.unwrap(), stored);
     assert_eq!(world.store.events(Seq(1), 1).await.unwrap(), stored[1..2]);
@@ -49,7 +54,7 @@ pub(super) async fn an_event_is_found_by_its_id(world: World) {
     world.commit(logged.into()).await;
     let [_, second] = headers;
     let found = world.store.event(second.id).await.unwrap();
-    assert_eq!(found, Some(Event { seq: Seq(2), header: second, body: body() }));
+    assert_eq!(found, Some(Event { seq: Seq(2), header: second, body: body(), imported: false }));
     assert_eq!(world.store.event(EventId::new(1, 2, NODE)).await.unwrap(), None);
 }
 
@@ -110,7 +115,11 @@ pub(super) async fn a_failing_change_leaves_nothing_of_its_list(world: World) {
             Change::Receive(Box::new(world.inbox_row("lost"))),
             Change::Advance(row.id, closed("lost")),
             Change::Enqueue(Box::new(world.outbox_row(&target("lost", None), 0))),
-            Change::Deliver(world.id(), DeliveryState::Sent { external_id: None, at: at(1) }, None),
+            Change::Deliver(
+                world.id(),
+                DeliveryState::Sent { external_id: None, attempts: 1, at: at(1) },
+                None,
+            ),
         ])
         .await;
     assert!(matches!(refused, Error::Missing { .. }), "{refused:?}");
@@ -135,10 +144,14 @@ pub(super) async fn totals_count_the_whole_store(world: World) {
     world
         .commit(vec![
             Change::Advance(row.id, closed("refused")),
-            Change::Deliver(rows[0].id, DeliveryState::Sent { external_id: None, at: at(1) }, None),
+            Change::Deliver(
+                rows[0].id,
+                DeliveryState::Sent { external_id: None, attempts: 1, at: at(1) },
+                None,
+            ),
             Change::Deliver(
                 rows[1].id,
-                DeliveryState::Dead { reason: "blocked".into(), at: at(1) },
+                DeliveryState::Dead { reason: "blocked".into(), attempts: 1, at: at(1) },
                 None,
             ),
             world.event(None, EventBody::Used(used(&"a".into(), 1))),

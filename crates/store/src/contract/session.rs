@@ -39,6 +39,7 @@ pub(super) async fn a_reset_opens_a_new_life_and_keeps_settings(world: World) {
         kind: ChatKind::Group,
         created_at: header.at,
         updated_at: header.at,
+        newest: header.id,
         head: None,
         tokens_sum: 0,
         context_start: None,

@@ -91,7 +91,17 @@ impl World {
         let before = parent.map_or(0, |entry| entry.tokens_sum);
         let parent = parent.map(|entry| entry.id);
         let tokens_sum = before + tokens;
-        Entry { id: self.id(), session, parent, at: at(7), run: None, tokens, tokens_sum, body }
+        Entry {
+            id: self.id(),
+            session,
+            parent,
+            at: at(7),
+            run: None,
+            tokens,
+            tokens_sum,
+            body,
+            other: serde_json::Map::new(),
+        }
     }
 
     pub(super) async fn add(&self, key: &SessionKey, entry: &Entry) {
@@ -215,5 +225,10 @@ pub(super) fn target(chat: &str, thread: Option<&str>) -> Target {
 }
 
 pub(super) fn closed(outcome: &str) -> InboxState {
-    InboxState::Closed { outcome: outcome.into(), detail: String::new(), at: at(9) }
+    InboxState::Closed {
+        outcome: outcome.into(),
+        detail: String::new(),
+        rule: Some("allow-from".into()),
+        at: at(9),
+    }
 }

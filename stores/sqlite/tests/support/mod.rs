@@ -49,6 +49,7 @@ pub(crate) fn change(number: u64, kind: u8, a: u8, b: u8) -> Change {
             tokens,
             tokens_sum: u64::from(b) * 7,
             body,
+            other: serde_json::Map::new(),
         }
     };
     let body = match kind {
@@ -169,6 +170,10 @@ pub(crate) async fn assert_same(one: &dyn Store, other: &dyn Store) {
     for key in &keys {
         same!(session(key));
     }
+    same!(snapshot());
+    same!(bases(None, usize::MAX));
+    same!(bases(keys.first(), 1));
+    same!(nodes(&entries.iter().map(|entry| entry.id).collect::<Vec<_>>()));
     let first = events.get(events.len() / 2).map(|event| event.header.at);
     for (agent, updated_since, limit) in
         [(None, None, None), (Some("ops"), None, Some(1)), (None, first, None)]
@@ -242,7 +247,12 @@ fn inbox_state(a: u8) -> InboxState {
             session: "agent:main:main".into(),
             at: millis(NOW),
         },
-        _ => InboxState::Closed { outcome: "replied".into(), detail: "d".into(), at: millis(NOW) },
+        _ => InboxState::Closed {
+            outcome: "replied".into(),
+            detail: "d".into(),
+            rule: Some("allow-from".into()),
+            at: millis(NOW),
+        },
     }
 }
 
@@ -271,8 +281,8 @@ fn outbox_row(a: u8, b: u8) -> OutboxRow {
 
 fn delivery_state(a: u8) -> DeliveryState {
     match a {
-        0 => DeliveryState::Sent { external_id: Some("77".into()), at: millis(NOW) },
-        1 => DeliveryState::Dead { reason: "blocked".into(), at: millis(NOW) },
+        0 => DeliveryState::Sent { external_id: Some("77".into()), attempts: 0, at: millis(NOW) },
+        1 => DeliveryState::Dead { reason: "blocked".into(), attempts: 0, at: millis(NOW) },
         attempts => DeliveryState::Pending { attempts: attempts.into(), error: Some("429".into()) },
     }
 }

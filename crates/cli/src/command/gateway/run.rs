@@ -1,14 +1,17 @@
 //! `gateway run`: the gateway in the foreground, from its start to the signal that ends it.
 
-use std::{future::Future, io, pin::pin, process::ExitCode};
+use std::{future::Future, io, pin::pin, process::ExitCode, time::Duration};
 
-use claw_app::{Banner, GatewayBuilder, Overrides};
+use claw_app::{Banner, Ended, GatewayBuilder, Overrides, Running, StartError};
 use claw_domain::Secret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{super::Done, stop};
 use crate::{context::Context, failure::Failure, output, rpc::secret};
+
+/// How often a gateway that lost its place tries to start again.
+const START_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default, clap::Args)]
 #[group(skip)]
@@ -54,16 +57,45 @@ pub(super) async fn run(args: Args, context: &Context) -> Done {
     }
     let Args { port, bind, token, auth, password, .. } = args;
     let overrides = Overrides { port, bind, token, password, auth };
-    let running = GatewayBuilder::new(context.home.clone()).overrides(overrides).start().await?;
+    let start = |overrides: &Overrides| {
+        GatewayBuilder::new(context.home.clone()).overrides(overrides.clone()).start()
+    };
+    let running = start(&overrides).await?;
     output::text(&said(running.banner()))?;
+    // Started again, it has to be found where it was.
+    let again = Overrides { port: Some(running.banner().port), ..overrides };
     let stop = CancellationToken::new();
-    let ended =
-        until_signal(running.stopped(stop.clone()), &stop, async || signals.next().await).await;
+    let gateway = async {
+        let mut ended = running.stopped(stop.clone()).await;
+        while ended == Ended::Lost {
+            ended = match stop.run_until_cancelled(start_again(|| start(&again))).await {
+                Some(running) => running.stopped(stop.clone()).await,
+                None => Ended::Stopped,
+            };
+        }
+    };
+    let ended = until_signal(gateway, &stop, async || signals.next().await).await;
     match ended {
         End::InOrder => Ok(ExitCode::SUCCESS),
         // The rest of an orderly end is what the second signal wants to skip. The log has all that
         // was accepted; the helpers of running commands end with this process.
         End::AtOnce(code) => std::process::exit(code),
+    }
+}
+
+/// Starts a gateway that lost its place among those of its store, as often as it takes: the store
+/// may be out of reach, which is how the place was lost.
+async fn start_again<F: Future<Output = Result<Running, StartError>>>(
+    start: impl Fn() -> F,
+) -> Running {
+    loop {
+        match start().await {
+            Ok(running) => return running,
+            Err(error) => {
+                output::note(&format!("could not start again yet: {error}"));
+                tokio::time::sleep(START_AGAIN_EVERY).await;
+            }
+        }
     }
 }
 

@@ -1,0 +1,133 @@
+//! Which store, where it is, and this gateway's right to write to it.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+use claw_delivery::Membership;
+use claw_domain::{Clock, NodeId, Secret};
+use claw_store::{Fence, Lease, Store};
+use claw_store_memory::Memory;
+use claw_store_sqlite::Sqlite;
+
+use crate::{
+    Home, Layers, StartError,
+    lock::StateLock,
+    sections::{StoreBackend, StoreConfig},
+};
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum StoreUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server that many gateways may share. The address may hold a password.
+    Postgres(Secret),
+    /// Nowhere.
+    Memory,
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        match scheme {
+            "sqlite" => {
+                let path = Path::new(rest.strip_prefix("//").unwrap_or(rest));
+                match path.is_absolute() {
+                    true => Ok(Self::Sqlite(path.to_owned())),
+                    false => Err("a sqlite URL names a file by its full path: sqlite:///path/to/claw.sqlite".into()),
+                }
+            }
+            "postgres" | "postgresql" => Ok(Self::Postgres(Secret::new(text))),
+            "memory" => Ok(Self::Memory),
+            // The text may hold a password, so it is not repeated.
+            _ => Err("a store URL begins with postgres:// or sqlite:///".into()),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The configured place; without one a file in the state folder.
+    pub(crate) fn configured(config: &StoreConfig, home: &Home) -> Result<Self, String> {
+        match (&config.url, config.backend) {
+            (Some(url), _) => url.expose().parse(),
+            (None, StoreBackend::Sqlite) => Ok(Self::Sqlite(home.database())),
+            (None, StoreBackend::Memory) => Ok(Self::Memory),
+        }
+    }
+
+    /// Opens the store.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, StartError> {
+        Ok(match self {
+            Self::Sqlite(path) => Arc::new(Sqlite::open(path).await?),
+            Self::Memory => Arc::new(Memory::default()),
+            Self::Postgres(_url) => return Err(StartError::NotHere("store.url: postgres")),
+        })
+    }
+}
+
+/// An open store and the right to write to it.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fence: Fence,
+    /// The place among the gateways, where several share the store.
+    pub(crate) membership: Option<Arc<Membership>>,
+    _lock: Option<StateLock>,
+}
+
+impl Opened {
+    pub(crate) async fn open(
+        home: &Home,
+        config: &StoreConfig,
+        node: NodeId,
+        clock: &dyn Clock,
+        layers: &Layers,
+    ) -> Result<Self, StartError> {
+        let url = StoreUrl::configured(config, home).map_err(StartError::StoreUrl)?;
+        // The state folder's own file is kept by the folder's lock.
+        let lock = match &url {
+            StoreUrl::Sqlite(path) if *path != home.database() => {
+                Some(StateLock::take_beside(path)?)
+            }
+            _ => None,
+        };
+        let store = (layers.store)(url.open().await?);
+        if store.wakeups().is_some() {
+            let span = Duration::from_secs(config.lease_seconds.get().into());
+            let membership = Membership::join(Arc::clone(&store), node, span).await?;
+            let fence = membership.fence();
+            return Ok(Self { store, fence, membership: Some(membership), _lock: lock });
+        }
+        // The lock keeps others off; the lease is over at once, so that a store that was moved here
+        // from another installation can be taken.
+        let now = clock.now();
+        let claimed = store.claim(&Lease::Gateway, node, now, now).await?;
+        let fence = claimed.ok_or(StartError::StoreHeld)?;
+        Ok(Self { store, fence, membership: None, _lock: lock })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_its_store_and_no_error_repeats_it() {
+        let parse = |text: &str| text.parse::<StoreUrl>();
+        assert!(
+            matches!(parse("sqlite:///srv/claw.sqlite"), Ok(StoreUrl::Sqlite(path)) if path == Path::new("/srv/claw.sqlite"))
+        );
+        for url in ["postgres://me:hush@db/claw", "postgresql://db"] {
+            assert!(matches!(parse(url), Ok(StoreUrl::Postgres(_))), "{url}");
+        }
+        for wrong in ["sqlite://claw.sqlite", "mysql://me:hush@db", "hush", ""] {
+            let error = parse(wrong).unwrap_err();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}

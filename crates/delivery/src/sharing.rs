@@ -1,0 +1,352 @@
+//! What gateways that share a store take over from each other: lanes, messages, replies to send.
+//!
+//! A gateway runs the turns of the lanes that it holds, and sends on the accounts that it holds. What
+//! is not its own it leaves in the store, where the holder, or whoever has room, claims it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use claw_domain::{
+    AccountId, AgentId, ChannelId, EventBody, Inbound, InboundKind, MessageText, Operator, Origin,
+    RunId, Seq, SessionKey, Signal, SignalKind, StopCause,
+};
+use claw_store::{Change, Claim, Fence, Holding, InboxRow, InboxState, Store};
+use tokio::sync::{Notify, RwLock};
+use tracing::warn;
+
+use crate::{Delivery, Error, Membership, shared::Core};
+
+/// Most rows that are claimed at a time.
+const CLAIM_MAX: usize = 200;
+
+/// Most events that are read at a time to tell this gateway's clients of others' runs.
+const FOLLOW_MAX: usize = 500;
+
+/// How long to wait after the store failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lanes are looked at for idleness so often; one that was idle twice is given up.
+const TIDY_EVERY: Duration = Duration::from_secs(3);
+
+/// The channel of what gateways say to each other.
+const OWN_CHANNEL: &str = "gateway";
+
+/// Joins our own id of a wish to stop with the run that it is about, if it is about one.
+const STOP_OF: &str = "-stop:";
+
+/// What a word to stop is about: one run, when another gateway's client named it.
+pub(crate) fn asked_to_stop(inbound: &Inbound) -> (Option<RunId>, StopCause) {
+    if inbound.channel.as_str() != OWN_CHANNEL {
+        return (None, StopCause::Command);
+    }
+    let named = inbound.external_id.as_str().split_once(STOP_OF).map(|(_, run)| run);
+    (named.filter(|run| !run.is_empty()).map(RunId::from), StopCause::Rpc)
+}
+
+/// A job's part in holding its lane: as long as one is there, the lane is not given up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LaneHold {
+    _used: Option<Arc<()>>,
+}
+
+/// What this gateway holds on a store that it shares.
+pub(crate) struct Sharing {
+    pub(crate) membership: Arc<Membership>,
+    /// Agents that are pinned to other gateways.
+    agents_elsewhere: Vec<AgentId>,
+    lanes: Mutex<HashMap<SessionKey, Lane>>,
+    /// Holding a lane is let in beside others, giving lanes up alone: what is asked for while it is
+    /// given up is asked of the store afterwards.
+    gate: RwLock<()>,
+    poke: Notify,
+}
+
+#[derive(Default)]
+struct Lane {
+    used: Arc<()>,
+    was_idle: bool,
+}
+
+impl Sharing {
+    pub(crate) fn new(membership: Arc<Membership>, agents_elsewhere: Vec<AgentId>) -> Self {
+        Self {
+            membership,
+            agents_elsewhere,
+            lanes: Mutex::default(),
+            gate: RwLock::default(),
+            poke: Notify::new(),
+        }
+    }
+
+    /// Lets the claims run now: something of our own may be waiting for its holder, ourselves.
+    pub(crate) fn poke(&self) {
+        self.poke.notify_one();
+    }
+
+    /// Holds a lane, unless its agent is pinned elsewhere or another gateway has it; a lane that is
+    /// not held yet is only asked for when `more`.
+    async fn lane(
+        &self,
+        store: &dyn Store,
+        session: &SessionKey,
+        agent: &AgentId,
+        more: bool,
+    ) -> Result<Option<LaneHold>, Error> {
+        if self.agents_elsewhere.contains(agent) {
+            return Ok(None);
+        }
+        if let Some(held) = self.held(session) {
+            return Ok(Some(held));
+        }
+        if !more {
+            return Ok(None);
+        }
+        let _beside_others = self.gate.read().await;
+        let now = store.now().await?;
+        let holding = Holding::Lane(session.clone());
+        if !store.hold(&self.membership.fence(), &holding, now).await? {
+            return Ok(None);
+        }
+        let mut lanes = self.lock();
+        let lane = lanes.entry(session.clone()).or_default();
+        lane.was_idle = false;
+        Ok(Some(LaneHold { _used: Some(Arc::clone(&lane.used)) }))
+    }
+
+    fn held(&self, session: &SessionKey) -> Option<LaneHold> {
+        let mut lanes = self.lock();
+        let lane = lanes.get_mut(session)?;
+        lane.was_idle = false;
+        Some(LaneHold { _used: Some(Arc::clone(&lane.used)) })
+    }
+
+    /// Gives up the lanes that nobody has used since the last time.
+    async fn tidy(&self, store: &dyn Store) -> Result<(), Error> {
+        let _alone = self.gate.write().await;
+        let mut idle = Vec::new();
+        self.lock().retain(|session, lane| {
+            let used = Arc::strong_count(&lane.used) > 1;
+            let keep = used || !lane.was_idle;
+            lane.was_idle = !used;
+            if !keep {
+                idle.push(Holding::Lane(session.clone()));
+            }
+            keep
+        });
+        if !idle.is_empty() {
+            store.release(&self.membership.fence(), &idle).await?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionKey, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Delivery {
+    /// Holds a session's lane, as every gateway does that has its store alone. `None` when another
+    /// gateway is to run it. What was claimed is run here, however much there is to do.
+    pub(crate) async fn lane_for(
+        &self,
+        row: &InboxRow,
+        session: &SessionKey,
+        agent: &AgentId,
+    ) -> Result<Option<LaneHold>, Error> {
+        let Some(sharing) = &self.core.sharing else { return Ok(Some(LaneHold::default())) };
+        let claimed = matches!(row.state, InboxState::Admitted { .. });
+        let more = claimed || self.lanes.has_room();
+        sharing.lane(&*self.core.store, session, agent, more).await
+    }
+
+    /// Leaves an admitted row to the gateway that holds its lane, or to one that has room.
+    pub(crate) async fn leave(
+        &self,
+        row: &InboxRow,
+        rule: String,
+        session: SessionKey,
+    ) -> Result<(), Error> {
+        let at = self.core.scribe.now();
+        let admitted = InboxState::Admitted { rule, session, at };
+        let changes = vec![Change::Advance(row.id, admitted), Change::Leave(row.id)];
+        self.core.store.commit(&self.core.fence, changes).await?;
+        Ok(())
+    }
+
+    /// Holds a channel account, so that this gateway receives and sends on it; every gateway that
+    /// has its store alone does. `false` when another one holds it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn hold_account(
+        &self,
+        channel: &ChannelId,
+        account: &AccountId,
+    ) -> Result<bool, Error> {
+        let Some(sharing) = &self.core.sharing else { return Ok(true) };
+        let holding = Holding::Account(channel.clone(), account.clone());
+        let now = self.core.store.now().await?;
+        let held = self.core.store.hold(&self.core.fence, &holding, now).await?;
+        if held {
+            sharing.poke();
+        }
+        Ok(held)
+    }
+
+    pub(crate) fn is_held_elsewhere(&self, session: &SessionKey) -> bool {
+        self.core.sharing.as_ref().is_some_and(|sharing| sharing.held(session).is_none())
+    }
+
+    /// Asks the gateway that holds a lane to stop there, by a message of our own in its inbox.
+    /// Returns the run, when one was named; what else is stopped shows when it is.
+    pub(crate) async fn ask_to_stop(
+        &self,
+        session: &SessionKey,
+        run: Option<&RunId>,
+    ) -> Result<Vec<RunId>, Error> {
+        let id = uuid::Uuid::now_v7();
+        let named = run.map(RunId::as_str).unwrap_or_default();
+        let inbound = Inbound {
+            channel: OWN_CHANNEL.into(),
+            account: "default".into(),
+            external_id: format!("{id}{STOP_OF}{named}").into(),
+            at: self.core.scribe.now(),
+            origin: Origin::Operator(Operator {
+                client: OWN_CHANNEL.into(),
+                session: session.clone(),
+                run: id.to_string().into(),
+                extra_system_prompt: None,
+                timeout_ms: None,
+            }),
+            kind: InboundKind::Message(MessageText { text: "/stop".into(), ..Default::default() }),
+        };
+        let admitted = InboxState::Admitted {
+            rule: "operator-scope".into(),
+            session: session.clone(),
+            at: inbound.at,
+        };
+        let row =
+            InboxRow { state: admitted, fence: Fence::NOBODY, ..self.core.row(inbound) };
+        self.core.store.commit(&self.core.fence, vec![Change::Receive(Box::new(row))]).await?;
+        Ok(run.into_iter().cloned().collect())
+    }
+
+    /// Claims what is there for this gateway, again and again, until it stops or loses its place.
+    pub(crate) async fn share(self, mut wakeups: tokio::sync::watch::Receiver<u64>) {
+        let core = Arc::clone(&self.core);
+        let Some(sharing) = &core.sharing else { return };
+        let mut tidy = tokio::time::interval(TIDY_EVERY);
+        loop {
+            if let Err(error) = self.claim(sharing).await {
+                self.pause(sharing, &error).await;
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = sharing.membership.lost().cancelled() => return,
+                _ = wakeups.changed() => {}
+                () = sharing.poke.notified() => {}
+                _ = tidy.tick() => if let Err(error) = sharing.tidy(&*core.store).await {
+                    self.pause(sharing, &error).await;
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, sharing: &Sharing, error: &Error) {
+        warn!(%error, "could not take over what waits in the store");
+        if let Error::Store(error) = error {
+            sharing.membership.was_fenced(error);
+        }
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            () = sharing.membership.lost().cancelled() => {}
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+
+    /// Takes over replies to send, then messages to answer, as far as there is room.
+    async fn claim(&self, sharing: &Sharing) -> Result<(usize, usize), Error> {
+        let replies = self.core.outbox.claim().await?;
+        let mut messages = 0;
+        while self.lanes.has_room() && !self.stopping.is_cancelled() {
+            let claim = Claim {
+                now: self.core.store.now().await?,
+                limit: CLAIM_MAX.min(self.in_flight.available_permits()),
+                agents_elsewhere: sharing.agents_elsewhere.clone(),
+            };
+            let rows = self.core.store.claim_inbox(&self.core.fence, &claim).await?;
+            let found = rows.len();
+            for row in rows {
+                let permit = self.permit().await?;
+                self.admit_kept(row, permit).await;
+            }
+            messages += found;
+            if found < claim.limit.max(1) {
+                break;
+            }
+        }
+        Ok((messages, replies))
+    }
+
+    /// Begins to take over, once before anything else is done. Returns how many messages and replies
+    /// waited.
+    pub(crate) async fn begin_sharing(&self) -> Result<(usize, usize), Error> {
+        let (Some(sharing), Some(wakeups)) = (&self.core.sharing, self.core.store.wakeups()) else {
+            return Ok((0, 0));
+        };
+        let newest = self.core.store.commit(&self.core.fence, Vec::new()).await?.seq;
+        let found = self.claim(sharing).await?;
+        self.lanes.spawn(self.clone().share(wakeups.clone()));
+        let core = Arc::clone(&self.core);
+        let stopping = self.stopping.clone();
+        self.lanes.spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = follow(&core, wakeups, newest) => {}
+            }
+        });
+        Ok(found)
+    }
+}
+
+/// Tells this gateway's clients what runs on other gateways come to: their beginning and their end.
+/// What grows in between stays with the gateway that runs them.
+async fn follow(core: &Core, mut wakeups: tokio::sync::watch::Receiver<u64>, mut after: Seq) {
+    loop {
+        match core.store.events(after, FOLLOW_MAX).await {
+            Ok(events) => {
+                let more = events.len() == FOLLOW_MAX;
+                for event in events {
+                    after = event.seq;
+                    core.scribe.observe(event.header.id);
+                    if event.header.id.node() != core.scribe.node() && !event.imported {
+                        tell(core, event);
+                    }
+                }
+                if more {
+                    continue;
+                }
+            }
+            Err(error) => {
+                warn!(%error, "could not follow the other gateways");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        if wakeups.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell(core: &Core, event: claw_domain::Event) {
+    let Some(session) = event.header.session else { return };
+    let (run, kind) = match event.body {
+        EventBody::RunStarted { run, .. } => (run, SignalKind::Started),
+        EventBody::RunFinished { run, ending } => (run, SignalKind::Finished(ending)),
+        _ => return,
+    };
+    (core.listener)(Signal { run, session, at: event.header.at, kind });
+}

@@ -1,0 +1,109 @@
+//! The plan by which a process's store falls ill, told to the fault layer.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use claw_faults::{Action, Phase, Plan, Point};
+
+use super::{gate::Gate, world::World, world::lock};
+
+/// Longer than any history: a call of a dead process, which never returns.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// How long made-up time stands still for one call of the store at most. Reached only by a call
+/// that was dropped before its end.
+const STILL_MAX: Duration = Duration::from_secs(2);
+
+/// What is asked when a process begins; where that fails, the process is started again.
+const AT_START: &[&str] =
+    &["store.claim", "store.last_event_id", "store.adopt", "store.open_inbox", "store.pending_outbox"];
+
+/// One process's store, at each of its points.
+pub(crate) struct Sick {
+    world: Arc<World>,
+    gate: Gate,
+    /// Each of them holds made-up time until it is dropped.
+    under_way: Mutex<Vec<mpsc::Sender<()>>>,
+}
+
+impl Sick {
+    pub(crate) fn new(world: Arc<World>, gate: Gate) -> Self {
+        Self { world, gate, under_way: Mutex::default() }
+    }
+
+    /// Notes what the store has done, whether or not its caller will ever know.
+    fn note(&self, point: &Point<'_>) {
+        lock(&self.under_way).pop();
+        if point.name != "store.commit" || point.detail.ends_with(" failed") {
+            return;
+        }
+        for word in point.detail.split(' ') {
+            match word.split_once('=') {
+                Some(("sent", key)) => self.world.platform.marked(key),
+                Some(("pending", key)) => self.world.waits.failed(key),
+                _ => {}
+            }
+        }
+    }
+
+    fn fails(&self, point: &Point<'_>, dice: super::dice::Dice) -> bool {
+        let ills = &self.world.story.ills;
+        let rate = match (point.name, point.phase) {
+            ("store.commit", Phase::Before) => ills.commit,
+            ("store.commit", Phase::After) => ills.commit_kept,
+            (_, Phase::Before) => ills.read,
+            (_, Phase::After) => 0,
+        };
+        let fails = self.world.fails(dice.about("failure"), rate);
+        if fails && waits_by_id(point) {
+            self.world.waits_by_id();
+        }
+        fails
+    }
+
+    /// Holds made-up time: the runtime does not go on to its next timer while a thread of it works.
+    fn hold_time(&self) {
+        let (sender, receiver) = mpsc::channel::<()>();
+        drop(tokio::task::spawn_blocking(move || receiver.recv_timeout(STILL_MAX)));
+        lock(&self.under_way).push(sender);
+    }
+}
+
+/// Whether who is told of this failure waits for a while that is spread by a row's id: lanes before
+/// they run a turn again, and admission before it looks at a row again.
+fn waits_by_id(point: &Point<'_>) -> bool {
+    if point.name != "store.commit" {
+        return !AT_START.contains(&point.name);
+    }
+    let kinds = point.detail.split(' ').next().unwrap_or_default();
+    let steady = match point.phase {
+        // Turns, the outbox and channels try again at times that are not spread.
+        Phase::Before => &["runFinished", "user", "assistant", "toolStarted", "deliver", "receive"][..],
+        Phase::After => &["deliver", "receive"][..],
+    };
+    !steady.iter().any(|kind| kinds.contains(kind))
+}
+
+impl Plan for Sick {
+    fn decide(&self, point: &Point<'_>) -> Action {
+        if point.phase == Phase::After {
+            self.note(point);
+        }
+        let world = &self.world;
+        let dice = world.roll(point.name, point.phase.word());
+        if self.gate.is_dead() || world.dies(&self.gate, dice) {
+            return Action::Delay(FOR_EVER);
+        }
+        if self.fails(point, dice) {
+            return Action::Fail;
+        }
+        if world.store_has_threads && point.phase == Phase::Before {
+            self.hold_time();
+            return Action::GoOn;
+        }
+        let ms = dice.about("time").within(1..world.story.ills.store_ms_max);
+        Action::Delay(Duration::from_millis(ms))
+    }
+}

@@ -1,0 +1,148 @@
+//! What outlives the processes of a history: the store, the platform, the vendor, what tools did.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use claw_store::Store;
+
+use super::{
+    clock::MadeUpClock,
+    deeds::Deeds,
+    dice::Dice,
+    gate::Gate,
+    platform::{Platform, Waits},
+    story::Story,
+    vendor::Vendor,
+};
+
+pub(crate) struct World {
+    pub(crate) story: Story,
+    pub(crate) clock: MadeUpClock,
+    pub(crate) store: Arc<dyn Store>,
+    /// Whether the store works in threads, so that made-up time has to stand still meanwhile.
+    pub(crate) store_has_threads: bool,
+    /// A folder without files: every history's workspace.
+    pub(crate) workspace: Arc<PathBuf>,
+    pub(crate) platform: Platform,
+    pub(crate) waits: Waits,
+    pub(crate) vendor: Vendor,
+    pub(crate) deeds: Deeds,
+    failures: AtomicU64,
+    deaths: AtomicU64,
+    by_id: AtomicBool,
+    rolls: Mutex<HashMap<(&'static str, String), (u64, u64)>>,
+}
+
+impl World {
+    /// A world at its beginning, which is now in the runtime's time.
+    pub(crate) fn new(
+        story: Story,
+        store: Arc<dyn Store>,
+        store_has_threads: bool,
+        workspace: Arc<PathBuf>,
+    ) -> Self {
+        Self {
+            clock: MadeUpClock::begin(story.ills.clock_back_at),
+            story,
+            store,
+            store_has_threads,
+            workspace,
+            platform: Platform::default(),
+            waits: Waits::default(),
+            vendor: Vendor::default(),
+            deeds: Deeds::default(),
+            failures: AtomicU64::new(0),
+            deaths: AtomicU64::new(0),
+            by_id: AtomicBool::new(false),
+            rolls: Mutex::default(),
+        }
+    }
+
+    /// Whether nothing fails any more.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.clock.elapsed() >= self.story.calm_at
+    }
+
+    /// The dice for passing a point now on behalf of `who`.
+    ///
+    /// They fall by the time, not by how often the point was passed: the runtime may carry out
+    /// two things of one instant in either order, and each has to find the same dice.
+    pub(crate) fn roll(&self, point: &'static str, who: &str) -> Dice {
+        let now = self.clock.elapsed();
+        let nth = {
+            let mut rolls = lock(&self.rolls);
+            let (at, nth) = rolls.entry((point, who.to_owned())).or_default();
+            *nth = if *at == now { *nth + 1 } else { 0 };
+            *at = now;
+            *nth
+        };
+        self.story.dice.about(point).about(who).nth(now).nth(nth)
+    }
+
+    /// Whether something goes wrong now that does so in this many of a thousand cases.
+    pub(crate) fn fails(&self, dice: Dice, permille: u64) -> bool {
+        let fails = !self.is_calm() && dice.falls(permille);
+        self.failures.fetch_add(u64::from(fails), Ordering::Relaxed);
+        fails
+    }
+
+    /// Whether a living process dies at the point that it passes now; then it is dead.
+    pub(crate) fn dies(&self, gate: &Gate, dice: Dice) -> bool {
+        let ills = &self.story.ills;
+        let may = !self.is_calm() && self.deaths() < ills.deaths_max;
+        let dies = may && dice.about("death").falls(ills.death);
+        if dies {
+            self.deaths.fetch_add(1, Ordering::Relaxed);
+            gate.kill();
+        }
+        dies
+    }
+
+    /// Passes a point at which the process may die, or is dead; then this never returns.
+    pub(crate) async fn pass(&self, gate: &Gate, dice: Dice) {
+        if gate.is_dead() || self.dies(gate, dice) {
+            pending::<()>().await;
+        }
+    }
+
+    /// Takes some made-up time of a living process. Unit: milliseconds.
+    pub(crate) async fn take(&self, gate: &Gate, ms: u64) {
+        if ms > 0 {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        gate.alive().await;
+    }
+
+    /// Notes that somebody will wait for a while whose length comes from a row's id. Ids are not
+    /// seeded, so from here on the same seed may give another history.
+    pub(crate) fn waits_by_id(&self) {
+        self.by_id.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn waited_by_id(&self) -> bool {
+        self.by_id.load(Ordering::Relaxed)
+    }
+
+    /// How often processes were killed.
+    pub(crate) fn deaths(&self) -> u64 {
+        self.deaths.load(Ordering::Relaxed)
+    }
+
+    /// How often something else went wrong.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
+/// A lock whose holder may have panicked, since a failed history is reported and not repaired.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
