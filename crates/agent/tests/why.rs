@@ -33,8 +33,7 @@ async fn why(life: &Life, id: &str) -> Story {
 
 /// The story as people read it, with the runs' ids by number.
 async fn told(life: &Life, store: &Arc<dyn Store>, id: &str) -> String {
-    let mut rows =
-        store.inbox(&RowFilter { states: Vec::new(), limit: 100 }).await.unwrap();
+    let mut rows = store.inbox(&RowFilter { states: Vec::new(), limit: 100 }).await.unwrap();
     rows.sort_by_key(|row| row.id);
     let story = why(life, id).await;
     let lines: Vec<_> = story
@@ -74,7 +73,17 @@ async fn an_answer_is_told_from_end_to_end_by_whatever_id_it_is_known() {
     life.says().await;
     life.is_quiet().await;
     let text = told(&life, &store, "wire:1").await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 1
+    + admitted: the sender is in the account's allowFrom; it belongs to the session agent:main:main [allow-from]
+    + turn: its turn began 0 ms after it came: run RUN-1
+    + model: test/model answered in 0 ms: 10 tokens in, 5 out, 0.0001 US dollars
+    + tool: count: done in 0 ms
+    - tool: fly: it was not run: refused, or the turn was stopped first
+    + model: test/model answered in 0 ms: 10 tokens in, 5 out, 0.0001 US dollars
+    + ended: answered
+    + part: the reply to the chat 1001 on wire was sent as 1001:out-1 with 1 try
+    ");
     check_silent_about(&text, &["question", "answer's", "hunter2", "ran 1", "Ada"]);
 
     let row = store.inbox(&RowFilter { states: Vec::new(), limit: 1 }).await.unwrap().remove(0);
@@ -99,8 +108,16 @@ async fn a_message_that_waits_says_behind_what_and_afterwards_for_whom_it_waited
     life.hears("1", OWNER, "one").await;
     life.signals(|kind| matches!(kind, SignalKind::Text(_))).await;
     life.hears("2", OWNER, "two").await;
-    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"");
-    insta::assert_snapshot!(told(&life, &store, "wire:2").await, @"");
+    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 1
+    + admitted: the sender is in the account's allowFrom; it belongs to the session agent:main:main [allow-from]
+    + turn: its turn began 0 ms after it came: run RUN-1
+    + waiting: the model is asked
+    ");
+    insta::assert_snapshot!(told(&life, &store, "wire:2").await, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 2
+    + waiting: it waits for its turn behind one other
+    ");
 
     clock.advance(Duration::from_secs(90));
     let run = life.delivery.running(&"agent:main:main".into()).unwrap();
@@ -108,8 +125,23 @@ async fn a_message_that_waits_says_behind_what_and_afterwards_for_whom_it_waited
     life.delivery.stop(&session, Some(&run), claw_domain::StopCause::Rpc).await.unwrap();
     assert_eq!([life.says().await, life.says().await], ["hm", "two"]);
     life.is_quiet().await;
-    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"");
-    insta::assert_snapshot!(told(&life, &store, "wire:2").await, @"");
+    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 1
+    + admitted: the sender is in the account's allowFrom; it belongs to the session agent:main:main [allow-from]
+    + turn: its turn began 0 ms after it came: run RUN-1
+    + stop: a client asked it to stop
+    + ended: stopped before its end
+    + part: the reply to the chat 1001 on wire was sent as 1001:out-1 with 1 try
+    ");
+    insta::assert_snapshot!(told(&life, &store, "wire:2").await, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 2
+    + admitted: the sender is in the account's allowFrom; it belongs to the session agent:main:main [allow-from]
+    + queued: it waited for the run RUN-1
+    + turn: its turn began 90.0 s after it came: run RUN-2
+    + model: test/model answered in 0 ms: 10 tokens in, 5 out
+    + ended: answered
+    + part: the reply to the chat 1001 on wire was sent as 1001:out-2 with 1 try
+    ");
 }
 
 #[tokio::test]
@@ -121,7 +153,11 @@ async fn a_refused_stranger_is_told_with_the_rule_and_how_far_the_pairing_is() {
     let code = offer.lines().find_map(|line| line.strip_prefix("Pairing code: ")).unwrap();
     life.is_quiet().await;
     let text = told(&life, &store, "wire:1").await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    + received: a message from 666 in the direct chat 666 on wire, with the id 1
+    - refused: the sender was not known and was given a pairing code (a pairing code waits until 2026-01-01T01:00:00Z: `rusty-claw pairing list wire`) [dm-pairing]
+    + part: the reply to the chat 666 on wire was sent as 666:out-1 with 1 try
+    ");
     check_silent_about(&text, &[code, "let me in"]);
 
     life.delivery.approve(&"wire".into(), code).await.unwrap();
@@ -155,7 +191,16 @@ async fn a_turn_that_was_left_says_so_and_that_a_tools_outcome_is_unknown() {
     life.delivery.recover().await.unwrap();
     life.says().await;
     life.is_quiet().await;
-    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"");
+    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 1
+    + admitted: the sender is in the account's allowFrom; it belongs to the session agent:main:main [allow-from]
+    + turn: its turn began 0 ms after it came: run RUN-1
+    + model: test/model answered in 0 ms: 10 tokens in, 5 out
+    - tool: count: its outcome is unknown, since the gateway went down while it ran; the turn went on 30.0 s later
+    + model: test/model answered in 0 ms: 10 tokens in, 5 out
+    + ended: answered
+    + part: the reply to the chat 1001 on wire was sent as 1001:out-1 with 1 try
+    ");
 }
 
 #[tokio::test]
@@ -167,7 +212,14 @@ async fn a_failure_is_told_by_its_code_and_not_in_a_providers_words() {
     life.says().await;
     life.is_quiet().await;
     let text = told(&life, &store, "wire:1").await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 1
+    + admitted: the sender is in the account's allowFrom; it belongs to the session agent:main:main [allow-from]
+    + turn: its turn began 0 ms after it came: run RUN-1
+    - model: the model failed for good: auth
+    - ended: failed: auth; the sender was told
+    + part: the reply to the chat 1001 on wire was sent as 1001:out-1 with 1 try
+    ");
     // SEC-96
     check_silent_about(&text, &["canary"]);
 }
@@ -186,7 +238,22 @@ async fn commands_edits_and_clients_messages_have_their_own_words() {
     life.delivery.submit(operator("k1", "hi")).await.unwrap();
     life.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
     life.is_quiet().await;
-    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"");
-    insta::assert_snapshot!(told(&life, &store, "wire:2").await, @"");
-    insta::assert_snapshot!(told(&life, &store, "k1").await, @"");
+    insta::assert_snapshot!(told(&life, &store, "wire:1").await, @"
+    + received: a message from 1001 in the direct chat 1001 on wire, with the id 1
+    + admitted: the sender is in the account's allowFrom [allow-from]
+    + ended: answered as the command /help
+    + part: the reply to the chat 1001 on wire was sent as 1001:out-1 with 1 try
+    ");
+    insta::assert_snapshot!(told(&life, &store, "wire:2").await, @"
+    + received: an edit of 1 from 1001 in the direct chat 1001 on wire, with the id 2
+    + admitted: the sender is in the account's allowFrom [allow-from]
+    + ended: nothing is done about it: the message was already taken up
+    ");
+    insta::assert_snapshot!(told(&life, &store, "k1").await, @"
+    + received: a message from the gateway client cli, run RUN-3
+    + admitted: a gateway client with the right scope; it belongs to the session agent:main:main [operator-scope]
+    + turn: its turn began 0 ms after it came: run RUN-3
+    + model: test/model answered in 0 ms: 10 tokens in, 5 out
+    + ended: answered
+    ");
 }

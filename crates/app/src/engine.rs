@@ -11,7 +11,9 @@ use claw_agent::{
     AgentEntry, AgentSpec, Agents, AgentsConfig, BootstrapCaps, Limits, Models, prepare_workspace,
 };
 use claw_config::{Config, Problem};
-use claw_delivery::{Account, Binding, Delivery, Listener, Membership, OutboxConfig, Router, Scribe, SessionConfig};
+use claw_delivery::{
+    Account, Binding, Delivery, Listener, Membership, OutboxConfig, Router, Scribe, SessionConfig,
+};
 use claw_domain::{AccountId, AgentId, ChannelId, Clock, IdSource, ModelRef, SystemClock};
 use claw_guard::{ExecAsk, ExecSecurity, Profile, ToolPolicy, ToolRules};
 use claw_provider::RetryPolicy;
@@ -25,9 +27,7 @@ use crate::{
     Ended, Home, Layers, StartError, VERSION, channels,
     lock::StateLock,
     models::{self, Registry},
-    sections::{
-        self, GatewayConfig, LoggingConfig, ModelsConfig, StoreConfig, ToolsConfig,
-    },
+    sections::{self, GatewayConfig, LoggingConfig, ModelsConfig, StoreConfig, ToolsConfig},
     stores::{Opened, StoreUrl},
 };
 
@@ -252,9 +252,7 @@ impl Engine {
             router: setup.router,
             accounts: setup.accounts,
             concurrent_max: settings.agents.defaults.max_concurrent.get() as usize,
-            sharing: membership
-                .clone()
-                .map(|membership| (membership, agents_elsewhere(&settings))),
+            sharing: membership.clone().map(|membership| (membership, agents_elsewhere(&settings))),
         });
         delivery.set_patience(patience(&settings));
         delivery.set_outbox(settings.outbox);
@@ -296,7 +294,9 @@ impl Engine {
                         info!(channel = %key.0, account = %key.1, "another gateway receives here");
                     }
                 }
-                Err(error) => warn!(channel = %key.0, account = %key.1, %error, "could not ask who receives here"),
+                Err(error) => {
+                    warn!(channel = %key.0, account = %key.1, %error, "could not ask who receives here")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return false,

@@ -40,7 +40,10 @@ impl FromStr for StoreUrl {
                 let path = Path::new(rest.strip_prefix("//").unwrap_or(rest));
                 match path.is_absolute() {
                     true => Ok(Self::Sqlite(path.to_owned())),
-                    false => Err("a sqlite URL names a file by its full path: sqlite:///path/to/claw.sqlite".into()),
+                    false => Err(
+                        "a sqlite URL names a file by its full path: sqlite:///path/to/claw.sqlite"
+                            .into(),
+                    ),
                 }
             }
             "postgres" | "postgresql" => Ok(Self::Postgres(Secret::new(text))),

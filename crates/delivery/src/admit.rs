@@ -147,7 +147,10 @@ impl Delivery {
         let card = self.turns.status(&job.agent, session.as_ref());
         let mut text = card.render(&job.session, self.lanes.depth(&job.session));
         if let Some(silence) = self.lanes.stalled(&job.session) {
-            text.push_str(&format!("\n⏳ The running turn shows nothing for {} s", silence.as_secs()));
+            text.push_str(&format!(
+                "\n⏳ The running turn shows nothing for {} s",
+                silence.as_secs()
+            ));
         }
         Ok(text)
     }

@@ -312,7 +312,11 @@ impl Inbox for Delivery {
 impl Delivery {
     /// Admits a row that is kept already: when the store fails, it is taken up again later and never
     /// given back to who offered it. `Some` as [`Delivery::admit`] says.
-    pub(crate) async fn admit_kept(&self, row: InboxRow, permit: OwnedSemaphorePermit) -> Option<Vec<RunId>> {
+    pub(crate) async fn admit_kept(
+        &self,
+        row: InboxRow,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<Vec<RunId>> {
         match self.admit(row.clone(), permit).await {
             Ok(stopped) => stopped,
             Err(error) => {

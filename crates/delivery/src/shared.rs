@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use claw_channel::Channel;
 use claw_domain::{
-    AccountId, ChannelId, ChatKind, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId, RunId,
-    SessionKey, Signal, SignalKind, Target, TraceId,
+    AccountId, ChannelId, ChatKind, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId,
+    RunId, SessionKey, Signal, SignalKind, Target, TraceId,
 };
 use claw_guard::SpeakPolicy;
 use claw_store::{DeliveryState, Fence, InboxRow, InboxState, OutboxRow, Store};

@@ -228,8 +228,7 @@ impl Delivery {
             session: session.clone(),
             at: inbound.at,
         };
-        let row =
-            InboxRow { state: admitted, fence: Fence::NOBODY, ..self.core.row(inbound) };
+        let row = InboxRow { state: admitted, fence: Fence::NOBODY, ..self.core.row(inbound) };
         self.core.store.commit(&self.core.fence, vec![Change::Receive(Box::new(row))]).await?;
         Ok(run.into_iter().cloned().collect())
     }

@@ -36,7 +36,7 @@ pub struct Story {
 /// One thing that happened to a message, or that it waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// When. Unit: milliseconds since 1970.
+    /// When; of a part that waits, when it may be tried. Unit: milliseconds since 1970.
     pub at: i64,
     /// Which kind of step: `received`, `admitted`, `refused`, `queued`, `turn`, `model`, `tool`,
     /// `stop`, `ended`, `part`, `waiting`.
@@ -127,7 +127,10 @@ impl Delivery {
         if let Some(begun) = tell::begun(events) {
             let after = Seq(begun.seq.0.saturating_sub(LOOK_BACK));
             let before = store.events(after, LOOK_BACK as usize).await?;
-            return Ok(Ahead { runs: tell::ended_between(&before, row, session, begun), waiting: 0 });
+            return Ok(Ahead {
+                runs: tell::ended_between(&before, row, session, begun),
+                waiting: 0,
+            });
         }
         if matches!(row.state, InboxState::Closed { .. }) {
             return Ok(Ahead::default());
@@ -157,9 +160,9 @@ impl Delivery {
         }
         let now = core.scribe.now();
         let waiting = crate::pairing::pending(&*core.store, now, Some(&inbound.channel)).await?;
-        let theirs = waiting.into_iter().find(|request| {
-            request.account == inbound.account && request.peer == sender.id
-        });
+        let theirs = waiting
+            .into_iter()
+            .find(|request| request.account == inbound.account && request.peer == sender.id);
         Ok(theirs.map_or(Pairing::None, |request| Pairing::Pending(request.expires_at)))
     }
 }

@@ -7,9 +7,9 @@ use std::{
 
 use async_trait::async_trait;
 use claw_domain::{
-    AccountId, ChannelId, Clock as _, DeviceId, Entry, EntryId, Event, EventId, ExternalId,
-    InboxId, NodeId, OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, SystemClock,
-    Timestamp, TraceId,
+    AccountId, ChannelId, Clock, DeviceId, Entry, EntryId, Event, EventId, ExternalId, InboxId,
+    NodeId, OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, SystemClock, Timestamp,
+    TraceId,
 };
 use claw_store::{
     Base, Change, Claim, Committed, Device, Error, Fence, Folded, Grant, Holding, InboxKey,
@@ -21,17 +21,19 @@ use tokio::sync::watch;
 use crate::{check::check, state::State};
 
 /// A store that forgets everything when it is dropped.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Memory {
     state: Mutex<State>,
     /// Counts commits, where several gateways of a test share this store.
     shared: Option<watch::Sender<u64>>,
+    /// The store's own clock; the machine's when none is given.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl Memory {
-    /// A store that several gateways of one process share.
-    pub fn shared() -> Self {
-        Self { state: Mutex::default(), shared: Some(watch::Sender::new(0)) }
+    /// A store that several gateways of one process share, whose leases go by `clock`.
+    pub fn shared(clock: Arc<dyn Clock>) -> Self {
+        Self { shared: Some(watch::Sender::new(0)), clock: Some(clock), ..Self::default() }
     }
 
     fn wake(&self) {
@@ -74,7 +76,7 @@ impl Store for Memory {
     }
 
     async fn now(&self) -> Result<Timestamp, Error> {
-        Ok(SystemClock.now())
+        Ok(self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()))
     }
 
     fn wakeups(&self) -> Option<watch::Receiver<u64>> {

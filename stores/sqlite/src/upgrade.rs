@@ -115,6 +115,7 @@ fn has_room(conn: &Connection, path: &Path) -> Result<(), Fault> {
     let needed = bytes + bytes / 2;
     // Where the system does not say what is free, running out says it later, and costs nothing.
     let Ok(disk) = statvfs(folder_of(path)) else { return Ok(()) };
+    #[allow(clippy::useless_conversion, reason = "the numbers are narrower on some systems")]
     let free = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
     if free < needed {
         return Err(Error::NoRoom { path: path.into(), needed, free }.into());

@@ -13,11 +13,13 @@ use std::{
 use async_trait::async_trait;
 use claw_agent::{AgentSpec, Agents, BootstrapCaps, Identity, Limits, Models, Resolved};
 use claw_channel::{Capability, Channel, ChunkMode, Delivered, Health, Inbox, TextUnit};
-use claw_delivery::{Account, Delivery, Quote, ReplyStyle, Router, Scribe, SessionConfig};
+use claw_delivery::{
+    Account, Delivery, Membership, Quote, ReplyStyle, Router, Scribe, SessionConfig,
+};
 use claw_domain::{
-    AccountId, Action, Address, ChannelId, ChatKind, Clock, IdSource, Inbound, InboundKind, MessageText,
-    ModelInfo, ModelRef, NodeId, Operator, Origin, Outbound, Sender, Signal, SignalKind,
-    StopReason, SystemClock, Timestamp, Usage, millis,
+    AccountId, Action, Address, ChannelId, ChatKind, Clock, IdSource, Inbound, InboundKind,
+    MessageText, ModelInfo, ModelRef, NodeId, Operator, Origin, Outbound, Sender, Signal,
+    SignalKind, StopReason, SystemClock, Timestamp, Usage, millis,
 };
 use claw_guard::{AllowList, DmPolicy, IdForm, SpeakPolicy, ToolPolicy};
 use claw_provider::{Error, Event, EventStream, Provider, Request, RetryPolicy};
@@ -155,6 +157,8 @@ pub struct Counter {
     pub runs: AtomicUsize,
     pub started: Notify,
     pub hold: std::sync::atomic::AtomicBool,
+    /// How long a run takes.
+    pub takes: Mutex<Duration>,
 }
 
 #[async_trait]
@@ -180,6 +184,8 @@ impl Tool for Counter {
             context.stop.cancelled().await;
             return Output::error("stopped");
         }
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         Output::ok(format!("ran {count}"))
     }
 }
@@ -236,8 +242,24 @@ pub struct Life {
     pub model: Arc<Model>,
     pub tool: Arc<Counter>,
     pub signals: mpsc::UnboundedReceiver<Signal>,
+    pub membership: Option<Arc<Membership>>,
     sent: mpsc::UnboundedReceiver<Outbound>,
     workspace: tempfile::TempDir,
+}
+
+/// The time of the runtime, which may be paused, from a fixed beginning.
+pub struct RuntimeClock(tokio::time::Instant);
+
+impl Default for RuntimeClock {
+    fn default() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        millis(1_795_000_000_000) + self.0.elapsed()
+    }
 }
 
 pub const OWNER: &str = "1001";
@@ -251,6 +273,16 @@ impl Life {
         Self::begin_at(store, info, limits, Arc::new(SystemClock)).await
     }
 
+    /// One of several gateways that share a store, by a clock that follows the runtime's time.
+    pub async fn join(store: &Arc<dyn Store>, node: u64, agents_elsewhere: &[&str]) -> Self {
+        let span = Duration::from_secs(30);
+        let membership = Membership::join(Arc::clone(store), NodeId(node), span).await.unwrap();
+        let elsewhere = agents_elsewhere.iter().map(|&id| id.into()).collect();
+        let clock = Arc::new(RuntimeClock::default());
+        let sharing = Some((membership, elsewhere));
+        Self::make(store, NodeId(node), info(), Limits::default(), clock, sharing).await
+    }
+
     /// As [`Life::begin_with`], by this clock.
     pub async fn begin_at(
         store: &Arc<dyn Store>,
@@ -258,9 +290,23 @@ impl Life {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let node = NodeId(7);
+        Self::make(store, NodeId(7), info, limits, clock, None).await
+    }
+
+    async fn make(
+        store: &Arc<dyn Store>,
+        node: NodeId,
+        info: ModelInfo,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        sharing: Option<(Arc<Membership>, Vec<claw_domain::AgentId>)>,
+    ) -> Self {
         let now = Timestamp::now();
-        let fence = store.claim(&Lease::Gateway, node, now, Timestamp::MAX).await.unwrap().unwrap();
+        let membership = sharing.as_ref().map(|(membership, _)| Arc::clone(membership));
+        let fence = match &membership {
+            Some(membership) => membership.fence(),
+            None => store.claim(&Lease::Gateway, node, now, Timestamp::MAX).await.unwrap().unwrap(),
+        };
         let last = store.last_event_id(node).await.unwrap();
         let scribe = Scribe::new(Arc::new(IdSource::new(node, last)), clock);
         let (signal, signals) = mpsc::unbounded_channel();
@@ -275,6 +321,7 @@ impl Life {
             runs: AtomicUsize::new(0),
             started: Notify::new(),
             hold: false.into(),
+            takes: Mutex::default(),
         });
         let workspace = tempfile::tempdir().unwrap();
         let spec = AgentSpec {
@@ -332,9 +379,9 @@ impl Life {
             router: Router::new(vec!["main".into()], Vec::new(), SessionConfig::default()),
             accounts: vec![Account { channel: Arc::new(wire), policy, style }],
             concurrent_max: 8,
-            sharing: None,
+            sharing,
         });
-        Self { delivery, agents, model, tool, signals, sent, workspace }
+        Self { delivery, agents, model, tool, signals, membership, sent, workspace }
     }
 
     /// A message of a person; the id is what makes it one message.

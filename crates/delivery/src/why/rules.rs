@@ -70,8 +70,8 @@ mod tests {
     fn every_rule_that_decides_who_may_speak_has_words() {
         let guard: Vec<_> = rules_in(include_str!("../../../guard/src/speak.rs")).collect();
         assert!(guard.contains(&"dm-pairing") && guard.len() > 10, "{guard:?}");
-        let ours = rules_in(include_str!("../pairing.rs"))
-            .chain(rules_in(include_str!("../admit.rs")));
+        let ours =
+            rules_in(include_str!("../pairing.rs")).chain(rules_in(include_str!("../admit.rs")));
         for rule in guard.into_iter().chain(ours) {
             assert!(words(rule).is_some(), "{rule}");
         }

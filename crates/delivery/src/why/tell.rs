@@ -3,8 +3,8 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use claw_domain::{
-    Action, ChatKind, Ending, EntryBody, Event, EventBody, InboundKind, Origin, OutboxId,
-    SessionKey, StopCause, Target, Timestamp, ToolCallId, ToolResult, UsageRecord,
+    Action, ChatKind, Ending, EntryBody, Event, EventBody, InboundKind, Origin, SessionKey,
+    StopCause, Target, Timestamp, ToolCallId, ToolResult, UsageRecord,
 };
 use claw_store::{DeliveryState, InboxRow, InboxState, OutboxRow};
 
@@ -43,10 +43,10 @@ pub(super) fn steps(facts: &Facts) -> Vec<Step> {
         steps.extend(queued(row, &facts.ahead));
     }
     steps.extend(turn(&facts.events, facts.row.as_ref()));
-    steps.extend(match &facts.row {
-        Some(row) => ended(row).or_else(|| waiting(row, facts)),
-        None => None,
-    });
+    steps.extend(facts.row.as_ref().and_then(|row| match row.state {
+        InboxState::Closed { .. } => ended(row),
+        InboxState::Received | InboxState::Admitted { .. } => Some(waiting(row, facts)),
+    }));
     steps.extend(facts.parts.iter().map(|part| part_step(part, &facts.parts)));
     steps
 }
@@ -79,9 +79,13 @@ fn received(row: &InboxRow) -> Step {
                 ChatKind::Channel => "broadcast channel",
             };
             let place = place(&row.inbound.channel, &row.inbound.account);
-            let thread = address.thread.as_ref().map_or(String::new(), |id| format!(", thread {id}"));
+            let thread =
+                address.thread.as_ref().map_or(String::new(), |id| format!(", thread {id}"));
             let (id, chat_id) = (&inbound.external_id, &address.chat);
-            format!("{what} from {} in the {chat} {chat_id}{thread} on {place}, with the id {id}", sender.id)
+            format!(
+                "{what} from {} in the {chat} {chat_id}{thread} on {place}, with the id {id}",
+                sender.id
+            )
         }
     };
     step(row.received_at, "received", detail)
@@ -112,9 +116,9 @@ fn refused(row: &InboxRow, rule: &str, at: Timestamp, facts: &Facts) -> Step {
     let channel = &row.inbound.channel;
     let mut detail = words(rule);
     let hint = match facts.pairing {
-        Pairing::Pending(until) => Some(format!(
-            "a pairing code waits until {until}: `rusty-claw pairing list {channel}`"
-        )),
+        Pairing::Pending(until) => {
+            Some(format!("a pairing code waits until {until}: `rusty-claw pairing list {channel}`"))
+        }
         Pairing::Granted => Some("the owner has let the sender in since; send it again".into()),
         Pairing::None => rules::hint(rule, channel.as_str()),
     };
@@ -154,7 +158,11 @@ fn turn(events: &[Event], row: Option<&InboxRow>) -> Vec<Step> {
             EventBody::ToolStarted { call, .. } => {
                 let name = names.get(call).copied().unwrap_or("a tool");
                 open.insert(call, steps.len());
-                steps.push(failed(at, "tool", format!("{}: it began and has no result", said(name))));
+                steps.push(failed(
+                    at,
+                    "tool",
+                    format!("{}: it began and has no result", said(name)),
+                ));
             }
             EventBody::StopAsked { cause, .. } => steps.push(step(at, "stop", stop_words(*cause))),
             EventBody::EntryAdded(entry) => match &entry.body {
@@ -247,7 +255,7 @@ fn ended(row: &InboxRow) -> Option<Step> {
 }
 
 /// What an open row waits for.
-fn waiting(row: &InboxRow, facts: &Facts) -> Option<Step> {
+fn waiting(row: &InboxRow, facts: &Facts) -> Step {
     let Some(begun) = begun(&facts.events) else {
         let before = match facts.ahead.waiting {
             0 => String::new(),
@@ -258,7 +266,7 @@ fn waiting(row: &InboxRow, facts: &Facts) -> Option<Step> {
             true => format!("it waits for its turn{before}"),
             false => format!("it waits{before}: no gateway has taken it up yet"),
         };
-        return Some(step(row.received_at, "waiting", detail));
+        return step(row.received_at, "waiting", detail);
     };
     let last = facts.events.last().unwrap_or(begun);
     let detail = match (facts.in_lane, &last.body) {
@@ -266,7 +274,7 @@ fn waiting(row: &InboxRow, facts: &Facts) -> Option<Step> {
         (true, EventBody::ToolStarted { .. }) => "a tool runs",
         (true, _) => "the model is asked",
     };
-    Some(step(last.header.at, "waiting", detail))
+    step(last.header.at, "waiting", detail)
 }
 
 fn part_step(part: &OutboxRow, parts: &[OutboxRow]) -> Step {
@@ -290,12 +298,12 @@ fn part_step(part: &OutboxRow, parts: &[OutboxRow]) -> Step {
     };
     match &part.state {
         DeliveryState::Pending { error: None, .. } => step(
-            queued_at(part.id).unwrap_or(part.not_before),
+            part.not_before,
             "part",
             format!("{what} waits to be sent, until {}", part.expires_at),
         ),
         DeliveryState::Pending { attempts, error: Some(error) } => failed(
-            queued_at(part.id).unwrap_or(part.not_before),
+            part.not_before,
             "part",
             format!(
                 "{what} waits after {}: {}; not tried before {}, given up at {}",
@@ -315,12 +323,6 @@ fn part_step(part: &OutboxRow, parts: &[OutboxRow]) -> Step {
             format!("{what} was given up after {}: {}", tries(*attempts), said(reason)),
         ),
     }
-}
-
-/// When a row was queued, which its id tells.
-fn queued_at(id: OutboxId) -> Option<Timestamp> {
-    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
-    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
 }
 
 fn words(rule: &str) -> String {
