@@ -4,6 +4,7 @@ mod bench;
 mod generated;
 mod lines;
 mod pages;
+mod soak;
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,11 @@ enum Task {
     },
     /// Measures the shipped build and writes docs/benchmarks.md.
     Bench,
+    /// Runs long what the tests run short, and keeps the figures in docs/reliability.md.
+    Soak {
+        /// kill, simulation, gateways, year, backup; all without any.
+        parts: Vec<String>,
+    },
     /// Counts code lines per crate: no tests, blank lines or comments.
     Loc,
 }
@@ -43,6 +49,7 @@ fn main() -> Result<()> {
         Task::Gen { check } => generated::run(&root, check),
         Task::Ui { check } => pages::run(&root, check),
         Task::Bench => bench::run(&root),
+        Task::Soak { parts } => soak::run(&root, &parts),
         Task::Loc => lines::run(&root),
     }
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::{
     book::lock,
+    script::Gate,
     server::{Network, Server},
 };
 
@@ -146,7 +147,8 @@ impl FakeTelegram {
         });
     }
 
-    /// The person of a private chat blocks the bot; what is sent there is refused with 403.
+    /// The person of a private chat blocks the bot, until they write again; what is sent there is
+    /// refused with 403.
     pub fn user_blocks(&self, chat: i64) {
         self.with(|world| world.block(chat));
     }
@@ -190,6 +192,11 @@ impl FakeTelegram {
     /// Sends the next `sends` messages, but cuts the connection instead of answering.
     pub fn lose_next_answers(&self, sends: usize) {
         self.with(|world| world.faults.lost_answers = sends);
+    }
+
+    /// Sends the next `sends` messages, but answers only once `gate` lets it.
+    pub fn hold_next_answers(&self, sends: usize, gate: &Gate) {
+        self.with(|world| world.faults.held_answers = (sends, Some(gate.clone())));
     }
 
     /// From now on takes one message a second for each chat, as the real server roughly does.

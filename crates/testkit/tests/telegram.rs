@@ -325,12 +325,14 @@ async fn a_lost_network_ends_polls_and_keeps_updates() {
 }
 
 #[tokio::test]
-async fn a_person_who_blocked_the_bot_hears_nothing() {
+async fn a_person_who_blocked_the_bot_hears_nothing_until_they_write_again() {
     let (fake, bot) = start().await;
     fake.user_says(7, 7, "bye");
     fake.user_blocks(7);
     let forbidden = refused(403, "Forbidden: bot was blocked by the user");
     assert_eq!(bot.send(7, "hi").await, forbidden);
+    fake.user_says(7, 7, "back");
+    assert_eq!(bot.send(7, "hi").await["ok"], true);
 }
 
 #[tokio::test]

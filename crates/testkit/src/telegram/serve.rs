@@ -138,7 +138,7 @@ impl Shared {
 
     async fn call(&self, method: &str, params: Params) -> Response {
         let lower = method.to_ascii_lowercase();
-        let mut is_lost = false;
+        let (mut is_lost, mut gate) = (false, None);
         let answered = match self.due_failure() {
             Some(refused) => Err(refused),
             None if lower == "getupdates" => self.get_updates(&params).await,
@@ -148,6 +148,7 @@ impl Shared {
                     if let Some(sent) = done.sent {
                         is_lost = world.faults.lost_answers > 0;
                         world.faults.lost_answers -= usize::from(is_lost);
+                        gate = world.faults.next_gate();
                         // Written while the world is locked: the book has the order of the ids.
                         self.sent.write(sent);
                     }
@@ -158,6 +159,9 @@ impl Shared {
         let status = answered.as_ref().map_or_else(|refused| refused.status, |_| 200);
         let params = params.into_value();
         self.calls.write(Call { method: method.to_owned(), params, status, at_us: now_us() });
+        if let Some(gate) = gate {
+            gate.pass().await;
+        }
         match answered {
             Ok(_) if is_lost => {
                 let cut = Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset));

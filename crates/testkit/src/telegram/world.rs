@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::book::now_us;
+use crate::{book::now_us, script::Gate};
 
 use super::updates::UpdateQueue;
 
@@ -48,6 +48,16 @@ pub(super) struct Faults {
     pub(super) failing: usize,
     pub(super) status: u16,
     pub(super) lost_answers: usize,
+    pub(super) held_answers: (usize, Option<Gate>),
+}
+
+impl Faults {
+    /// What the answer to this send has to wait for.
+    pub(super) fn next_gate(&mut self) -> Option<Gate> {
+        let (sends, gate) = &mut self.held_answers;
+        *sends = sends.checked_sub(1)?;
+        gate.clone()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,8 +84,10 @@ impl World {
         }
     }
 
-    /// Makes the bot a member of `chat`; a person who writes does so as well.
+    /// Makes the bot a member of `chat`; a person who writes does so as well, and lets the bot write
+    /// again.
     pub(super) fn join(&mut self, chat: i64) {
+        self.blocked.remove(&chat);
         self.chats.insert(chat);
     }
 
