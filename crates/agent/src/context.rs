@@ -220,6 +220,13 @@ mod tests {
         assert_eq!(shape(&[user(1), calls(&["a"]), result("a"), result("a"), says("x")]), "uara");
     }
 
+    #[test]
+    fn a_record_of_another_program_is_shown_to_no_model() {
+        let foreign = || entry(0, EntryBody::Foreign { kind: "x".into(), record: json!({}) });
+        let talk = [foreign(), user(1), calls(&["a"]), foreign(), result("a"), foreign(), says("x")];
+        assert_eq!(shape(&talk), "uara");
+    }
+
     fn check(sizes: &[u64], whole: bool, tokens_max: u64, kept: &[u64], dropped: Option<u64>) {
         let entries: Vec<_> = sizes
             .iter()

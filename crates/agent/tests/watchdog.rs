@@ -22,9 +22,15 @@ fn store() -> Arc<dyn Store> {
     Arc::new(Memory::default())
 }
 
+async fn patient(store: &Arc<dyn Store>) -> Life {
+    let mut life = Life::begin(store).await;
+    life.patience = PATIENCE * 100;
+    life
+}
+
 /// A life whose tool takes so long, and a model that calls it so often before it answers.
 async fn life(takes: Duration, calls: usize) -> Life {
-    let life = Life::begin(&store()).await;
+    let life = patient(&store()).await;
     *life.tool.takes.lock().unwrap() = takes;
     for number in 0..calls {
         let call = ["a", "b", "c"][number];
@@ -75,14 +81,14 @@ async fn the_patience_is_configured_and_status_tells_of_the_silence() {
 #[tokio::test(start_paused = true)]
 async fn the_notice_is_not_repeated_when_the_turn_is_taken_up_again() {
     let store = store();
-    let mut first = Life::begin(&store).await;
+    let mut first = patient(&store).await;
     first.tool.hold.store(true, Ordering::SeqCst);
     first.model.will([Answer::Calls(vec![("a", "count", json!({}))])]);
     first.hears("1", OWNER, "count").await;
     assert_eq!(first.says().await, STILL);
     first.dies().await;
 
-    let mut second = Life::begin(&store).await;
+    let mut second = patient(&store).await;
     *second.tool.takes.lock().unwrap() = PATIENCE * 2;
     second.model.will([
         Answer::Calls(vec![("b", "count", json!({}))]),
@@ -96,7 +102,7 @@ async fn the_notice_is_not_repeated_when_the_turn_is_taken_up_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_still_ends_a_turn_that_was_told_of() {
-    let mut life = Life::begin(&store()).await;
+    let mut life = patient(&store()).await;
     life.tool.hold.store(true, Ordering::SeqCst);
     life.model.will([Answer::Calls(vec![("a", "count", json!({}))])]);
     life.hears("1", OWNER, "count").await;

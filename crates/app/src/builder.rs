@@ -1,6 +1,6 @@
 //! A gateway from its configuration to its end.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use claw_channel::Inbox;
 use claw_config::Config;
@@ -15,6 +15,7 @@ use crate::{
     channels,
     engine::{Engine, Env, Settings, WithChannels, host_name},
     load, reload,
+    retention::Retention,
     target::PORT_FILE,
     views::{Accounts, File},
 };
@@ -200,6 +201,15 @@ impl Running {
         // The sockets are told last, so that clients hear how their runs ended.
         let sockets = CancellationToken::new();
         let kept = CancellationToken::new();
+        if engine.settings.session.mirror.is_some() {
+            let (store, folder) = (Arc::clone(&engine.store), home.state_dir.clone());
+            tasks.spawn(claw_openclaw::mirror(store, folder, kept.child_token()));
+        }
+        if let Some(days) = NonZeroU32::new(engine.settings.store.retention_days) {
+            let (store, clock) = (Arc::clone(&engine.store), Arc::clone(&engine.clock));
+            let retention = Retention { store, fence: engine.fence, clock, days };
+            tasks.spawn(retention.run(kept.child_token()));
+        }
         let drain = async {
             let ended = engine.until_lost(&stop, &kept).await;
             info!("stopping");

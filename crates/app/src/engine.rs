@@ -27,6 +27,7 @@ use crate::{
     Ended, Home, Layers, StartError, VERSION, channels,
     lock::StateLock,
     models::{self, Registry},
+    retention::DAYS_MIN,
     sections::{self, GatewayConfig, LoggingConfig, ModelsConfig, StoreConfig, ToolsConfig},
     stores::{Opened, StoreUrl},
 };
@@ -139,6 +140,10 @@ impl Settings {
             self.store.url.as_ref().map(|url| url.expose().parse::<StoreUrl>())
         {
             problem("store.url".into(), error);
+        }
+        if (1..DAYS_MIN).contains(&self.store.retention_days) {
+            let wanted = format!("at least {DAYS_MIN} days, or 0 to keep everything");
+            problem("store.retentionDays".into(), wanted);
         }
         if let Some(zone) = &self.agents.defaults.user_timezone
             && TimeZone::get(zone).is_err()

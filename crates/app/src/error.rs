@@ -25,6 +25,9 @@ pub enum StartError {
     /// `store.url` is not understood.
     #[error("store.url: {0}")]
     StoreUrl(String),
+    /// There is no log to be read.
+    #[error("the configured store is in memory and keeps nothing")]
+    Forgetful,
     /// Another gateway holds the store.
     #[error("another gateway holds the store")]
     StoreHeld,
@@ -88,6 +91,7 @@ impl StartError {
             Self::Store(error) => error.hint(),
             Self::StoreUrl(_) => Some("see docs/config.md for store.url".into()),
             Self::StoreHeld => Some("stop that gateway first".into()),
+            Self::Forgetful => Some("set store.backend to `sqlite` to keep one".into()),
             Self::Models(_) | Self::Model(_) => {
                 Some("see docs/config.md for models.providers".into())
             }
@@ -102,7 +106,8 @@ impl StartError {
                 Some("set gateway.auth.token or gateway.auth.password, or bind to loopback".into())
             }
             Self::Remote => Some("set gateway.mode to `local` to run one here".into()),
-            Self::Workspace(_) | Self::Recover(_) | Self::NotHere(_) | Self::Internal(_) => None,
+            Self::Recover(error) => error.hint(),
+            Self::Workspace(_) | Self::NotHere(_) | Self::Internal(_) => None,
         }
     }
 

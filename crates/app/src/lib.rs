@@ -23,8 +23,10 @@ mod home;
 mod layers;
 mod local;
 mod lock;
+mod log;
 mod models;
 mod reload;
+mod retention;
 mod sections;
 mod stores;
 mod target;
@@ -32,6 +34,10 @@ mod views;
 
 pub use access::Overrides;
 pub use builder::{Banner, Ended, GatewayBuilder, Running};
+/// What a log is checked, carried and told by.
+pub use claw_log::{Difference, Error as LogError, Imported, Report};
+/// OpenClaw's session files.
+pub use claw_openclaw as openclaw;
 pub use doctor::{Check, CheckState, doctor};
 pub use engine::{Env, validate};
 pub use error::StartError;
@@ -39,6 +45,7 @@ pub use home::{Home, HomeError};
 pub use layers::{Layer, Layers};
 pub use local::{Local, LocalReply};
 pub use lock::lock_holder;
+pub use log::Log;
 pub use models::ModelsError;
 pub use sections::{LogLevel, LoggingConfig, load, reference, schema, sections};
 pub use stores::StoreUrl;

@@ -1,6 +1,6 @@
 //! The same parts in this process, for a command line without a gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::BufRead, path::Path, sync::Arc, time::Duration};
 
 use claw_config::Config;
 use claw_delivery::{Delivery, Submitted, pairing};
@@ -8,6 +8,7 @@ use claw_domain::{
     ChannelId, Ending, Inbound, InboundKind, MessageText, Operator, Origin, RunId, Session, Signal,
     SignalKind,
 };
+use claw_openclaw as openclaw;
 use claw_store::{PairingRequest, SessionFilter};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -147,6 +148,41 @@ impl Local {
     /// When the store fails.
     pub async fn sessions(&self) -> Result<Vec<Session>, StartError> {
         Ok(self.engine.store.sessions(&SessionFilter::default()).await?)
+    }
+
+    /// Takes in another installation's log, as history.
+    ///
+    /// # Errors
+    /// As [`claw_log::import`].
+    pub async fn import_log(
+        &self,
+        input: impl BufRead,
+    ) -> Result<claw_log::Imported, claw_log::Error> {
+        claw_log::import(&*self.engine.store, &self.engine.fence, input).await
+    }
+
+    /// Reads the sessions of an OpenClaw state folder into the store.
+    ///
+    /// # Errors
+    /// As [`openclaw::import`].
+    pub async fn import_openclaw(
+        &self,
+        folder: &Path,
+        wish: &openclaw::Wish,
+    ) -> Result<openclaw::Imported, openclaw::Error> {
+        let Engine { store, fence, scribe, .. } = &self.engine;
+        openclaw::import(&**store, fence, scribe.now(), folder, wish).await
+    }
+
+    /// Writes all sessions into a folder as OpenClaw keeps them.
+    ///
+    /// # Errors
+    /// As [`openclaw::export`].
+    pub async fn export_openclaw(
+        &self,
+        folder: &Path,
+    ) -> Result<openclaw::Exported, openclaw::Error> {
+        openclaw::export(&*self.engine.store, folder).await
     }
 
     /// Lets what runs end, and closes the store.

@@ -330,12 +330,18 @@ pub(crate) struct StoreConfig {
     ///
     /// Unit: seconds. Default: 30.
     pub(crate) lease_seconds: NonZeroU32,
+    /// How long events are kept. What is older is folded into a snapshot: sessions, the transcripts
+    /// of their present lives, sums and grants stay as they are, the rest goes. At least 30, since
+    /// a message that comes again is known by what is kept; 0 keeps everything for ever.
+    ///
+    /// Unit: days. Default: 365.
+    pub(crate) retention_days: u32,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         let lease_seconds = NonZeroU32::new(30).expect("30 is not zero");
-        Self { backend: StoreBackend::default(), url: None, lease_seconds }
+        Self { backend: StoreBackend::default(), url: None, lease_seconds, retention_days: 365 }
     }
 }
 

@@ -128,6 +128,12 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<claw_app::openclaw::Error> for Failure {
+    fn from(error: claw_app::openclaw::Error) -> Self {
+        Self::of(&error, error.hint())
+    }
+}
+
 impl From<claw_delivery::Error> for Failure {
     fn from(error: claw_delivery::Error) -> Self {
         Self::of(&error, error.hint())

@@ -7,6 +7,7 @@ mod failure;
 mod logging;
 mod not_yet;
 mod output;
+mod passphrase;
 mod rpc;
 mod way;
 mod words;

@@ -11,7 +11,6 @@ const PHRASES: &[&str] = &[
     "attach",
     "audit",
     "automations",
-    "backup",
     "browser",
     "capability",
     "channels",

@@ -1,8 +1,8 @@
 //! What becomes of an accepted update: refused, answered at once, or a turn in its lane.
 
 use claw_domain::{
-    AssistantMessage, ChatKind, Ending, ExternalId, InboundKind, MessageText, Origin, RunId,
-    SessionKey, SignalKind,
+    AssistantMessage, ChatKind, Ending, EventBody, ExternalId, InboundKind, MessageText, Origin,
+    RunId, SessionKey, SignalKind,
 };
 use claw_guard::{Attempt, DmGrant, Speak, may_speak};
 use claw_store::{Change, InboxRow, InboxState};
@@ -17,6 +17,7 @@ use crate::{
     pairing,
     shared::Core,
     sharing,
+    watchdog::Pulse,
 };
 
 /// The rule that admits a gateway client: its scopes were checked when it called.
@@ -56,7 +57,7 @@ impl Delivery {
                     words: None,
                     begin: Begin::GoOn,
                     core: self.core.clone(),
-                    pulse: crate::watchdog::Pulse::new(),
+                    pulse: Pulse::new(),
                     row,
                     agent,
                     session,
@@ -127,11 +128,22 @@ impl Delivery {
 
     /// An edit replaces what still waits; a message that was taken up stays as it was.
     async fn edit(&self, job: &Job, of: &ExternalId, message: MessageText) -> Result<(), Error> {
-        let Some(waiting) = self.lanes.replace(&job.session, of, &message) else {
+        let waiting = match self.was_taken_up(&job.session, of).await? {
+            true => None,
+            false => self.lanes.replace(&job.session, of, &message),
+        };
+        let Some(waiting) = waiting else {
             let why = "the message was already taken up";
             return job.close("ignored", why, None, Vec::new()).await;
         };
         job.close("replaced", "", None, vec![Change::Replace(waiting.row.id, message)]).await
+    }
+
+    /// Whether a message that waits here was taken up before, by an earlier process.
+    async fn was_taken_up(&self, session: &SessionKey, of: &ExternalId) -> Result<bool, Error> {
+        let Some(run) = self.lanes.left_over(session, of) else { return Ok(false) };
+        let events = self.core.store.run_events(&run).await?;
+        Ok(events.iter().any(|event| matches!(event.body, EventBody::RunStarted { .. })))
     }
 
     async fn stop_command(&self, job: &Job) -> Result<Option<Vec<RunId>>, Error> {

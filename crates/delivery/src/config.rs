@@ -26,6 +26,12 @@ pub struct SessionConfig {
     ///
     /// Default: `main`.
     pub main_key: String,
+    /// Whose files are kept up to date beside the log, for tools that read them: `openclaw` writes
+    /// `agents/<id>/sessions` in the state folder.
+    ///
+    /// Default: nobody's. Where files lie there already that no mirror wrote, they are left alone.
+    /// A change takes effect with the next start.
+    pub mirror: Option<Mirror>,
 }
 
 impl Default for SessionConfig {
@@ -35,8 +41,17 @@ impl Default for SessionConfig {
             dm_scope: DmScope::default(),
             identity_links: BTreeMap::new(),
             main_key: "main".into(),
+            mirror: None,
         }
     }
+}
+
+/// Whose files are kept up to date beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mirror {
+    /// OpenClaw's.
+    OpenClaw,
 }
 
 /// Who shares a conversation.

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
 use claw_domain::{AgentId, ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
-use claw_store::{Change, Fence, InboxRow, InboxState, Store};
+use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, Store};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -22,11 +22,16 @@ use crate::{
     pairing,
     shared::{Account, Core, Listener, arrange},
     sharing::Sharing,
+    unsure,
 };
 
 /// Most messages that are accepted and not yet closed. When full, accepting waits, and with it the
 /// platform's cursor or the client's request.
 const IN_FLIGHT_MAX: usize = 20_000;
+
+/// How often a message is tried to be admitted before those after it may overtake it: some two
+/// minutes of a store that fails.
+const ADMIT_TRIES_MAX: u32 = 7;
 
 /// How many rows are read at a time when taking up an earlier process's work.
 const RECOVER_PAGE: usize = 500;
@@ -209,12 +214,18 @@ impl Delivery {
         if self.is_held_elsewhere(session) {
             return self.ask_to_stop(session, run).await;
         }
-        let (mut stopped, dropped) = self.lanes.stop(session, run, cause);
-        for job in dropped {
+        let (mut stopped, mut dropped) = self.lanes.stop(session, run, cause);
+        while let Some(waiting) = dropped.front() {
+            let job = waiting.job();
+            if let Err(error) = job.close("stopped", cause.as_str(), None, Vec::new()).await {
+                // What is open in the store has to be found by whoever asks to stop again.
+                self.lanes.put_back(session, dropped);
+                return Err(error);
+            }
             stopped.push(job.row.run.clone());
             let ending = claw_domain::Ending::Stopped { cause, text: String::new() };
-            job.close("stopped", cause.as_str(), None, Vec::new()).await?;
             self.core.tell(&job.row.run, &job.session, SignalKind::Finished(ending));
+            dropped.pop_front();
         }
         Ok(stopped)
     }
@@ -232,6 +243,11 @@ impl Delivery {
     /// How many messages wait in a session.
     pub fn depth(&self, session: &SessionKey) -> usize {
         self.lanes.depth(session)
+    }
+
+    /// Whether new work is refused, since the gateway stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
     }
 
     /// Whether no turn runs or waits and no reply is on its way.
@@ -289,10 +305,32 @@ impl Delivery {
             rows.push((self.core.row(inbound), self.permit().await?));
         }
         let changes = rows.iter().map(|(row, _)| Change::Receive(Box::new(row.clone()))).collect();
-        let committed = self.core.store.commit(&self.core.fence, changes).await?;
-        let mut is_new = committed.received.into_iter();
+        let mut is_new = match self.core.store.commit(&self.core.fence, changes).await {
+            Ok(committed) => committed.received,
+            Err(error) => self.kept(&rows, error).await?,
+        }
+        .into_iter();
         rows.retain(|_| is_new.next().unwrap_or(false));
         Ok(rows)
+    }
+
+    /// Which rows a commit has kept that failed with `error`; that error when it has kept none.
+    async fn kept(
+        &self,
+        rows: &[(InboxRow, OwnedSemaphorePermit)],
+        error: claw_store::Error,
+    ) -> Result<Vec<bool>, Error> {
+        if !error.may_pass() {
+            return Err(error.into());
+        }
+        let mut kept = Vec::with_capacity(rows.len());
+        for (row, _) in rows {
+            let key = InboxKey::Id(row.id);
+            let found = unsure::ask(&self.stopping, || self.core.store.inbox_of(&key)).await;
+            let Some(found) = found else { return Err(error.into()) };
+            kept.push(found.is_some());
+        }
+        if kept.contains(&true) { Ok(kept) } else { Err(error.into()) }
     }
 }
 
@@ -310,21 +348,32 @@ impl Inbox for Delivery {
 }
 
 impl Delivery {
-    /// Admits a row that is kept already: when the store fails, it is taken up again later and never
-    /// given back to who offered it. `Some` as [`Delivery::admit`] says.
+    /// Admits a row that is kept already and is never given back to who offered it. While the store
+    /// fails this waits, so that what was written after the row does not overtake it; after
+    /// [`ADMIT_TRIES_MAX`] tries the row is taken up again later, out of its order. `Some` as
+    /// [`Delivery::admit`] says.
     pub(crate) async fn admit_kept(
         &self,
         row: InboxRow,
-        permit: OwnedSemaphorePermit,
+        mut permit: OwnedSemaphorePermit,
     ) -> Option<Vec<RunId>> {
-        match self.admit(row.clone(), permit).await {
-            Ok(stopped) => stopped,
-            Err(error) => {
-                warn!(inbox = %row.id, %error, "a message could not be admitted yet");
-                self.admit_later(row);
-                None
+        for attempts in 1..=ADMIT_TRIES_MAX {
+            let error = match self.admit(row.clone(), permit).await {
+                Ok(stopped) => return stopped,
+                Err(error) => error,
+            };
+            warn!(inbox = %row.id, attempts, %error, "a message could not be admitted yet");
+            if !matches!(&error, Error::Store(error) if error.may_pass()) {
+                break;
             }
+            tokio::select! {
+                () = self.stopping.cancelled() => return None,
+                () = tokio::time::sleep(RetrySchedule::default().wait(attempts, 0)) => {}
+            }
+            permit = self.permit().await.ok()?;
         }
+        self.admit_later(row);
+        None
     }
 
     /// Tries again to admit a row that the store failed on.

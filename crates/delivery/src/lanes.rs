@@ -48,9 +48,18 @@ impl Work {
     }
 }
 
-struct Waiting {
+/// A piece of work with its place in flight, and with the word to stop that it begins with when an
+/// earlier process or try had begun it.
+pub(crate) struct Waiting {
     work: Work,
+    stop: Stop,
     _in_flight: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    pub(crate) fn job(&self) -> &Job {
+        self.work.job()
+    }
 }
 
 struct Running {
@@ -114,25 +123,43 @@ impl Lanes {
             });
         }
         let ahead = lane.waiting.len() + usize::from(lane.running.is_some());
-        lane.waiting.push_back(Waiting { work, _in_flight: in_flight });
+        lane.waiting.push_back(Waiting { work, stop: Stop::default(), _in_flight: in_flight });
         drop(lanes);
         if fresh {
-            let lanes = Arc::clone(self);
-            self.tasks.spawn(async move { lanes.drain(session).await });
+            self.run_lane(session);
         }
         Ok(ahead)
     }
 
+    /// Puts work back to where [`Self::stop`] took it from: before all that waits.
+    pub(crate) fn put_back(self: &Arc<Self>, session: &SessionKey, work: VecDeque<Waiting>) {
+        let mut lanes = self.lock();
+        let fresh = !lanes.contains_key(session);
+        let lane = lanes.entry(session.clone()).or_default();
+        for waiting in work.into_iter().rev() {
+            lane.waiting.push_front(waiting);
+        }
+        drop(lanes);
+        if fresh {
+            self.run_lane(session.clone());
+        }
+    }
+
+    fn run_lane(self: &Arc<Self>, session: SessionKey) {
+        let lanes = Arc::clone(self);
+        self.tasks.spawn(async move { lanes.drain(session).await });
+    }
+
     /// Stops the running turn of a session, or only `run`; without `run` the waiting ones too.
-    /// Returns the runs that were running, and the jobs that will not run any more.
+    /// Returns the runs that are told to stop, and the work that is taken out of the lane.
     pub(crate) fn stop(
         &self,
         session: &SessionKey,
         run: Option<&RunId>,
         cause: StopCause,
-    ) -> (Vec<RunId>, Vec<Job>) {
+    ) -> (Vec<RunId>, VecDeque<Waiting>) {
         let mut lanes = self.lock();
-        let Some(lane) = lanes.get_mut(session) else { return (Vec::new(), Vec::new()) };
+        let Some(lane) = lanes.get_mut(session) else { return (Vec::new(), VecDeque::new()) };
         let wanted = |candidate: &RunId| run.is_none_or(|run| run == candidate);
         let mut stopped = Vec::new();
         if let Some(Running { run, stop, .. }) = &lane.running
@@ -141,13 +168,18 @@ impl Lanes {
             stop.ask(cause);
             stopped.push(run.clone());
         }
-        let mut dropped = Vec::new();
-        for waiting in std::mem::take(&mut lane.waiting) {
-            match waiting {
-                Waiting { work: Work::Turn(job), .. } if wanted(&job.row.run) => dropped.push(*job),
-                other => lane.waiting.push_back(other),
+        let taken_out = |waiting: &Waiting| {
+            let job = waiting.job();
+            let stops = matches!(waiting.work, Work::Turn(_)) && wanted(&job.row.run);
+            if stops && job.resume {
+                // What may have begun is ended by its turn, which leaves no call without a result.
+                waiting.stop.ask(cause);
+                stopped.push(job.row.run.clone());
             }
-        }
+            stops && !job.resume
+        };
+        let (dropped, kept) = std::mem::take(&mut lane.waiting).into_iter().partition(taken_out);
+        lane.waiting = kept;
         (stopped, dropped)
     }
 
@@ -168,6 +200,14 @@ impl Lanes {
             }
             _ => None,
         })
+    }
+
+    /// The run of a message that waits, and that an earlier process or try may have begun.
+    pub(crate) fn left_over(&self, session: &SessionKey, of: &ExternalId) -> Option<RunId> {
+        let lanes = self.lock();
+        let mut jobs = lanes.get(session)?.waiting.iter().map(Waiting::job);
+        jobs.find(|job| job.resume && job.row.inbound.external_id == *of)
+            .map(|job| job.row.run.clone())
     }
 
     /// The run that goes on in a session now.
@@ -233,6 +273,7 @@ impl Lanes {
     async fn drain(self: Arc<Self>, session: SessionKey) {
         loop {
             let slot = tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => break,
                 slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("the slots are never closed"),
             };
@@ -254,7 +295,7 @@ impl Lanes {
             lanes.remove(session);
             return None;
         };
-        let (job, stop) = (waiting.work.job(), Stop::default());
+        let (job, stop) = (waiting.job(), waiting.stop.clone());
         job.pulse.moved();
         let (run, pulse) = (job.row.run.clone(), Arc::clone(&job.pulse));
         lane.running = Some(Running { run, stop: stop.clone(), pulse });

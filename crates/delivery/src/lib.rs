@@ -27,6 +27,7 @@ mod route;
 mod scribe;
 mod shared;
 mod sharing;
+mod unsure;
 mod watchdog;
 mod why;
 

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use crate::{Error, OutboxConfig, Scribe, hands::Hands, sharing::Sharing};
+use crate::{Error, OutboxConfig, Scribe, hands::Hands, sharing::Sharing, unsure};
 
 /// Most parts that wait at one time. When full, turns wait with their last commit.
 const WAITING_MAX: usize = 10_000;
@@ -138,15 +138,14 @@ impl Outbox {
     /// Commits `changes` with `rows` queued, then begins to send them. Waits while it is full.
     pub(crate) async fn commit_and_send(
         self: &Arc<Self>,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
         rows: Vec<OutboxRow>,
     ) -> Result<(), Error> {
         if let Some(sharing) = &self.sharing {
             // The store knows the order of what several gateways queue for one target, so rows come
             // back by claiming them.
-            let left = |row| OutboxRow { fence: Fence::NOBODY, ..row };
-            changes.extend(rows.into_iter().map(|row| Change::Enqueue(Box::new(left(row)))));
-            self.store.commit(&self.fence, changes).await?;
+            let left = rows.into_iter().map(|row| OutboxRow { fence: Fence::NOBODY, ..row });
+            self.enqueue(changes, &left.collect::<Vec<_>>()).await?;
             sharing.poke();
             return Ok(());
         }
@@ -154,13 +153,35 @@ impl Outbox {
         for _ in &rows {
             room.push(self.room.clone().acquire_owned().await.map_err(|_closed| Error::Stopping)?);
         }
-        changes.extend(rows.iter().map(|row| Change::Enqueue(Box::new(row.clone()))));
-        let committed = self.store.commit(&self.fence, changes).await?;
-        for ((mut row, order), room) in rows.into_iter().zip(committed.orders).zip(room) {
+        let orders = self.enqueue(changes, &rows).await?;
+        for ((mut row, order), room) in rows.into_iter().zip(orders).zip(room) {
             row.order = order;
             self.push(row, room);
         }
         Ok(())
+    }
+
+    /// Commits `changes` with `rows` queued, and gives the order of each.
+    async fn enqueue(
+        &self,
+        mut changes: Vec<Change>,
+        rows: &[OutboxRow],
+    ) -> Result<Vec<u64>, claw_store::Error> {
+        changes.extend(rows.iter().map(|row| Change::Enqueue(Box::new(row.clone()))));
+        let error = match self.store.commit(&self.fence, changes).await {
+            Ok(committed) => return Ok(committed.orders),
+            Err(error) => error,
+        };
+        if !error.may_pass() || rows.is_empty() {
+            return Err(error);
+        }
+        let mut orders = Vec::with_capacity(rows.len());
+        for row in rows {
+            let kept = unsure::ask(&self.stop, || self.store.outbox_row(row.id)).await;
+            let Some(kept) = kept.flatten() else { return Err(error) };
+            orders.push(kept.order);
+        }
+        Ok(orders)
     }
 
     /// Takes over what waits on the accounts that this gateway holds, as far as there is room.

@@ -10,7 +10,7 @@ mod rules;
 mod tell;
 
 use claw_domain::{Event, InboundKind, Origin, Seq, SessionKey, Timestamp};
-use claw_store::{InboxRow, InboxState, OutboxRow};
+use claw_store::{Fence, InboxRow, InboxState, OutboxRow};
 use serde::Serialize;
 
 use crate::{Delivery, Error, Router};
@@ -55,13 +55,24 @@ pub struct Step {
 struct Facts {
     row: Option<InboxRow>,
     session: Option<SessionKey>,
-    /// Whether its turn runs or waits in this process.
-    in_lane: bool,
+    holder: Holder,
     /// Of its run or, without a row, of its trace.
     events: Vec<Event>,
     ahead: Ahead,
     parts: Vec<OutboxRow>,
     pairing: Pairing,
+}
+
+/// Who has an open message in hand.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// Nobody that is known here.
+    #[default]
+    Nobody,
+    /// This process: its turn runs, or waits in its lane.
+    Here,
+    /// Another gateway on the same store.
+    Elsewhere,
 }
 
 /// What was before a message in its conversation when it came.
@@ -105,15 +116,26 @@ impl Delivery {
         };
         let events = store.run_events(&row.run).await?;
         let session = session_of(&row, &events, &self.router());
-        let in_lane = session.as_ref().is_some_and(|session| self.knows(session, &row.run));
+        let holder = self.holder(&row, session.as_ref());
         let ahead = match &session {
             Some(session) => self.ahead(&row, session, &events).await?,
             None => Ahead::default(),
         };
         let pairing = self.pairing_of(&row).await?;
         let id = row.id.to_string();
-        let facts = Facts { row: Some(row), session, in_lane, events, ahead, parts, pairing };
+        let facts = Facts { row: Some(row), session, holder, events, ahead, parts, pairing };
         Ok(Some(Story { id, steps: tell::steps(&facts) }))
+    }
+
+    fn holder(&self, row: &InboxRow, session: Option<&SessionKey>) -> Holder {
+        let strange = ![self.core.fence, Fence::NOBODY].contains(&row.fence);
+        if session.is_some_and(|session| self.knows(session, &row.run)) {
+            Holder::Here
+        } else if strange && self.core.sharing.is_some() {
+            Holder::Elsewhere
+        } else {
+            Holder::Nobody
+        }
     }
 
     /// What the message had, or has, to wait for.

@@ -37,7 +37,7 @@ pub use channel::FaultyChannel;
 pub use clock::FaultyClock;
 pub use digest::digest;
 pub use layers::layers;
-pub use plan::{BadPlan, FAULT_KILL, FAULT_TRACE, KillAt, from_env};
+pub use plan::{BadPlan, FAULT_FAIL, FAULT_KILL, FAULT_TRACE, from_env};
 pub use points::{Action, Phase, Plan, Point, Points};
 pub use provider::FaultyProvider;
 pub use store::FaultyStore;

@@ -1,7 +1,8 @@
 //! A gateway with the fault layer built in, for tests that kill a real process.
 //!
 //! It starts as the shipped one does, on the state folder that the environment names and on a free
-//! port, and ends in order at SIGTERM. What the layer does is said by `FAULT_KILL` and `FAULT_TRACE`.
+//! port, and ends in order at SIGTERM. What the layer does is said by `FAULT_KILL`, `FAULT_FAIL` and
+//! `FAULT_TRACE`.
 
 use std::{error::Error, process::ExitCode};
 

@@ -1,11 +1,15 @@
-//! What a process is told through its environment: where to die, and where to write its points.
+//! What a process is told through its environment: where to die, where to fail, and where to write
+//! its points.
 
-use std::{io, path::PathBuf, str::FromStr};
+use std::{io, path::PathBuf};
 
 use crate::{Action, Phase, Plan, Point, Points, Trace, trace::parse_point};
 
 /// The variable that names the point to die at: `store.commit:before@3`.
 pub const FAULT_KILL: &str = "FAULT_KILL";
+
+/// The variable that names the point at which a call fails, in the same form.
+pub const FAULT_FAIL: &str = "FAULT_FAIL";
 
 /// The variable that names the file for the points that are passed.
 pub const FAULT_TRACE: &str = "FAULT_TRACE";
@@ -14,8 +18,13 @@ pub const FAULT_TRACE: &str = "FAULT_TRACE";
 #[derive(Debug, thiserror::Error)]
 pub enum BadPlan {
     /// A point of another form.
-    #[error("{FAULT_KILL} is `{0}` and not like `store.commit:before@3`")]
-    Kill(String),
+    #[error("{variable} is `{value}` and not like `store.commit:before@3`")]
+    Point {
+        /// Which variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+    },
     /// A file that cannot be opened.
     #[error("{FAULT_TRACE} names {}, which cannot be written", path.display())]
     Trace {
@@ -27,32 +36,33 @@ pub enum BadPlan {
     },
 }
 
-/// Kills the process at one point, the `occurrence`th time that it is passed.
+/// Does one thing at one point, one time that it is passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KillAt {
-    /// As in [`Point::name`].
-    pub name: String,
-    /// As in [`Point::phase`].
-    pub phase: Phase,
-    /// As in [`Point::occurrence`].
-    pub occurrence: u64,
+struct Once {
+    name: String,
+    phase: Phase,
+    occurrence: u64,
+    action: Action,
 }
 
-impl Plan for KillAt {
-    fn decide(&self, point: &Point<'_>) -> Action {
-        let here = (point.name, point.phase, point.occurrence)
-            == (self.name.as_str(), self.phase, self.occurrence);
-        if here { Action::Kill } else { Action::GoOn }
+impl Once {
+    fn parse(variable: &'static str, value: String, action: Action) -> Result<Self, BadPlan> {
+        match parse_point(&value) {
+            Some((name, phase, occurrence)) => {
+                Ok(Self { name: name.into(), phase, occurrence, action })
+            }
+            None => Err(BadPlan::Point { variable, value }),
+        }
     }
 }
 
-impl FromStr for KillAt {
-    type Err = BadPlan;
-
-    fn from_str(text: &str) -> Result<Self, BadPlan> {
-        let (name, phase, occurrence) =
-            parse_point(text).ok_or_else(|| BadPlan::Kill(text.into()))?;
-        Ok(Self { name: name.into(), phase, occurrence })
+impl Plan for Vec<Once> {
+    fn decide(&self, point: &Point<'_>) -> Action {
+        let here = |once: &&Once| {
+            (point.name, point.phase, point.occurrence)
+                == (once.name.as_str(), once.phase, once.occurrence)
+        };
+        self.iter().find(here).map_or(Action::GoOn, |once| once.action)
     }
 }
 
@@ -61,17 +71,18 @@ impl FromStr for KillAt {
 /// # Errors
 /// [`BadPlan`] when a variable is set and cannot be followed.
 pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Points>, BadPlan> {
-    let kill: Option<KillAt> = env(FAULT_KILL).map(|text| text.parse()).transpose()?;
-    let trace = env(FAULT_TRACE).map(PathBuf::from);
-    if kill.is_none() && trace.is_none() {
-        return Ok(None);
-    }
-    let plan =
-        move |point: &Point<'_>| kill.as_ref().map_or(Action::GoOn, |kill| kill.decide(point));
-    let Some(path) = trace else { return Ok(Some(Points::new(plan))) };
-    match Trace::append(&path, plan) {
-        Ok(trace) => Ok(Some(Points::new(trace))),
-        Err(source) => Err(BadPlan::Trace { path, source }),
+    let once = |variable: &'static str, action| {
+        env(variable).map(|value| Once::parse(variable, value, action)).transpose()
+    };
+    let all = [once(FAULT_KILL, Action::Kill)?, once(FAULT_FAIL, Action::Fail)?];
+    let plan: Vec<Once> = all.into_iter().flatten().collect();
+    match env(FAULT_TRACE).map(PathBuf::from) {
+        None if plan.is_empty() => Ok(None),
+        None => Ok(Some(Points::new(plan))),
+        Some(path) => match Trace::append(&path, plan) {
+            Ok(trace) => Ok(Some(Points::new(trace))),
+            Err(source) => Err(BadPlan::Trace { path, source }),
+        },
     }
 }
 
@@ -79,25 +90,31 @@ pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Points>, 
 mod tests {
     use super::*;
 
+    fn with(set: &'static [(&str, &str)]) -> Result<Option<Points>, BadPlan> {
+        from_env(&|name| {
+            set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
     #[test]
-    fn a_kill_names_one_point() {
-        let kill: KillAt = "store.commit:after@2".parse().unwrap();
-        let decide =
-            |name, phase, occurrence| kill.decide(&Point { name, phase, occurrence, detail: "x" });
-        assert_eq!(decide("store.commit", Phase::After, 2), Action::Kill);
-        assert_eq!(decide("store.commit", Phase::After, 1), Action::GoOn);
-        assert_eq!(decide("store.commit", Phase::Before, 2), Action::GoOn);
-        assert_eq!(decide("store.close", Phase::After, 2), Action::GoOn);
+    fn a_point_is_met_at_its_one_time() {
+        let points = with(&[(FAULT_FAIL, "store.commit:after@2")]).unwrap().unwrap();
+        let pass = |name, phase| points.pass(name, phase, "x");
+        assert_eq!(pass("store.commit", Phase::After), Action::GoOn);
+        assert_eq!(pass("store.commit", Phase::Before), Action::GoOn);
+        assert_eq!(pass("store.commit", Phase::Before), Action::GoOn);
+        assert_eq!(pass("store.close", Phase::After), Action::GoOn);
+        assert_eq!(pass("store.commit", Phase::After), Action::Fail);
+        assert_eq!(pass("store.commit", Phase::After), Action::GoOn);
     }
 
     #[test]
     fn an_environment_that_cannot_be_followed_is_an_error_and_never_ignored() {
-        let with = |name: &'static str, value: &'static str| {
-            from_env(&move |asked| (asked == name).then(|| value.to_owned()))
-        };
-        assert!(matches!(with("OTHER", "x"), Ok(None)));
-        assert!(matches!(with(FAULT_KILL, "store.commit"), Err(BadPlan::Kill(_))));
-        assert!(matches!(with(FAULT_TRACE, "/nonexistent/trace"), Err(BadPlan::Trace { .. })));
-        assert!(matches!(with(FAULT_KILL, "a:before@1"), Ok(Some(_))));
+        assert!(matches!(with(&[("OTHER", "x")]), Ok(None)));
+        assert!(matches!(with(&[(FAULT_KILL, "a:before@1")]), Ok(Some(_))));
+        assert!(matches!(with(&[(FAULT_KILL, "a:before")]), Err(BadPlan::Point { .. })));
+        assert!(matches!(with(&[(FAULT_FAIL, "a@1")]), Err(BadPlan::Point { .. })));
+        let trace = with(&[(FAULT_TRACE, "/nonexistent/trace")]);
+        assert!(matches!(trace, Err(BadPlan::Trace { .. })));
     }
 }

@@ -54,7 +54,8 @@ pub(crate) struct Admitted {
 /// Decides on a claim, and lets the client in: its greeting is in its mailbox then.
 pub(crate) async fn admit(core: &Core, claim: Claim, ip: IpAddr) -> Result<Admitted, Refusal> {
     let failed = |error: claw_store::Error| {
-        let error = ErrorShape::unavailable(format!("Error: {error}"));
+        let error =
+            ErrorShape::unavailable(format!("Error: {}", methods::with_hint(&error, error.hint())));
         Refusal::answered(&claim.id, INTERNAL_ERROR, error)
     };
     let known = match &claim.device {

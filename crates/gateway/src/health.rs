@@ -52,6 +52,13 @@ impl Age {
     }
 }
 
+impl Health {
+    /// What was found out may be true no more.
+    pub(crate) fn forget(&self) {
+        *locked(&self.last) = None;
+    }
+}
+
 impl Core {
     /// The health summary, at most so old.
     ///
@@ -61,7 +68,11 @@ impl Core {
         let known = |now: i64| {
             let last = locked(&self.health.last);
             last.as_ref()
-                .filter(|(at, _)| (now - at).abs() < age.ms_max())
+                .filter(|(at, health)| {
+                    // What is wrong is looked at again soon, so that it is not told for too long.
+                    let age = if health["ok"] == true { age } else { Age::Fresh };
+                    (now - at).abs() < age.ms_max()
+                })
                 .map(|(_, health)| health.clone())
         };
         if let Some(health) = known(self.now_ms()) {

@@ -61,6 +61,7 @@ async fn ready(State(core): State<Arc<Core>>) -> Response {
         Ok(Err(error)) => Some(error.in_short()),
         Err(_late) => Some("it does not answer"),
     };
+    let stopping = core.stopping.is_cancelled() || core.delivery.is_stopping();
     let mut channels = serde_json::Map::new();
     let mut all_connected = true;
     for account in core.channels.accounts().iter().filter(|account| account.enabled) {
@@ -68,12 +69,14 @@ async fn ready(State(core): State<Arc<Core>>) -> Response {
         let id = format!("{}:{}", account.channel, account.account);
         channels.insert(id, json!({"running": account.running, "connected": account.connected}));
     }
-    let ready = broken.is_none() && all_connected && !core.stopping.is_cancelled();
+    let ready = broken.is_none() && all_connected && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = json!({"ready": ready, "store": "up", "channels": channels});
     if let Some(reason) = broken {
         body["store"] = "down".into();
         body["reason"] = format!("no new work is taken, because of the store: {reason}").into();
+    } else if stopping {
+        body["reason"] = "no new work is taken: the gateway is stopping".into();
     }
     answer(status, body)
 }

@@ -61,6 +61,12 @@ fn step(path: &mut String, name: &str) {
     path.push_str(&name.replace('~', "~0").replace('/', "~1"));
 }
 
+/// Whether `theirs` does without the field at this pointer.
+pub(crate) fn is_absent(difference: &Map<String, Value>, pointer: &str) -> bool {
+    let absent = difference.get(ABSENT).and_then(Value::as_array);
+    absent.is_some_and(|pointers| pointers.iter().any(|absent| absent == pointer))
+}
+
 /// Puts back what [`difference`] found. What has no place in `ours` is left out.
 pub(crate) fn put_back(ours: &mut Value, difference: &Map<String, Value>) {
     let pointers = difference.get(ABSENT).and_then(Value::as_array);

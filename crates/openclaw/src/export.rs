@@ -168,9 +168,12 @@ pub(crate) fn push(bytes: &mut Vec<u8>, line: &Value) {
 pub(crate) struct Names(HashMap<EntryId, Option<String>>);
 
 impl Names {
-    /// Notes what an entry is called; one that is no line has no name.
+    /// Notes what an entry is called. What has no name leads on to the line that it follows.
     pub(crate) fn learn(&mut self, entry: &Entry) {
-        let name = Mark::of(entry).is_none().then(|| line_id(entry));
+        let name = match Mark::of(entry) {
+            Some(_) => None,
+            None => line_id(entry).or_else(|| self.name(entry.parent?)),
+        };
         if name.as_deref() != Some(entry.id.to_string().as_str()) {
             self.0.insert(entry.id, name);
         }
@@ -178,16 +181,16 @@ impl Names {
 
     /// The line of an entry whose parents were learnt.
     pub(crate) fn line(&self, entry: &Entry) -> Value {
-        let name = |id: EntryId| self.0.get(&id).cloned().unwrap_or_else(|| Some(id.to_string()));
-        let parent = entry.parent.and_then(name);
+        let parent = entry.parent.and_then(|id| self.name(id));
         let first_kept = match &entry.body {
-            EntryBody::Compaction { first_kept, .. } => name(*first_kept),
+            EntryBody::Compaction { first_kept, .. } => self.name(*first_kept),
             _ => None,
         };
         let id = entry.id.to_string();
-        line(
-            entry,
-            &Ids { id: &id, parent: parent.as_deref(), first_kept: first_kept.as_deref() },
-        )
+        line(entry, &Ids { id: &id, parent: parent.as_deref(), first_kept: first_kept.as_deref() })
+    }
+
+    fn name(&self, id: EntryId) -> Option<String> {
+        self.0.get(&id).cloned().unwrap_or_else(|| Some(id.to_string()))
     }
 }

@@ -70,7 +70,9 @@ impl Lines {
 }
 
 /// The object that a file holds; `None` where there is no file.
-pub(crate) async fn object(path: &Path) -> Result<Option<Result<Map<String, Value>, String>>, Error> {
+pub(crate) async fn object(
+    path: &Path,
+) -> Result<Option<Result<Map<String, Value>, String>>, Error> {
     let file = match File::open(path).await {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -197,7 +199,9 @@ mod tests {
         text.extend(b"\nlast");
         fs::write(&path, &text).await.unwrap();
         let mut lines = Lines::open(&path).await.unwrap();
-        assert!(matches!(lines.next().await.unwrap(), Some(Line::Bytes(line)) if line == b"one\r\n"));
+        assert!(
+            matches!(lines.next().await.unwrap(), Some(Line::Bytes(line)) if line == b"one\r\n")
+        );
         assert!(matches!(lines.next().await.unwrap(), Some(Line::TooLong)));
         assert!(matches!(lines.next().await.unwrap(), Some(Line::Bytes(line)) if line == b"last"));
         assert!(lines.next().await.unwrap().is_none());

@@ -3,7 +3,10 @@
 //! Each transcript is read line by line and committed some hundred events at a time; what is known
 //! already is passed over, so a folder can be read again after it grew or after a failure.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+};
 
 use claw_domain::{
     ChatKind, Entry, EntryBody, EventBody, EventHeader, EventId, SessionKey, Settings, Timestamp,
@@ -15,7 +18,9 @@ use crate::{
     CURSOR, Error, Imported,
     files::{self, LINE_MAX, Line, Lines},
     ids::{nameless_id, node_id, session_id, trace_id},
-    layout::{ENDING, LIST, agents_folder, file_name, is_agent_name, is_file_name, sessions_folder},
+    layout::{
+        ENDING, LIST, agents_folder, file_name, is_agent_name, is_file_name, sessions_folder,
+    },
     mark::Mark,
     read::text,
     record::{self, Record},
@@ -86,7 +91,8 @@ impl Run<'_> {
             return Ok(false);
         }
         let mut listed = BTreeSet::new();
-        for (key, fields) in self.list(agent).await? {
+        let Some(list) = self.list(agent).await? else { return Ok(true) };
+        for (key, fields) in list {
             if let Some(file) = self.listed(agent, &key, &fields, &names).await? {
                 listed.insert(file);
             }
@@ -101,16 +107,19 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn list(&mut self, agent: &str) -> Result<Map<String, Value>, Error> {
+    /// An agent's list. Without one that reads, nobody could say later which key a transcript had,
+    /// so none of them is read then.
+    async fn list(&mut self, agent: &str) -> Result<Option<Map<String, Value>>, Error> {
         let path = sessions_folder(self.folder, agent).join(LIST);
-        Ok(match files::object(&path).await? {
-            Some(Ok(list)) => list,
+        match files::object(&path).await? {
+            Some(Ok(list)) => Ok(Some(list)),
             Some(Err(what)) => {
+                let what = format!("{what}, so this agent's sessions are left out");
                 self.problem(&place(agent, LIST), None, what);
-                Map::new()
+                Ok(None)
             }
-            None => Map::new(),
-        })
+            None => Ok(Some(Map::new())),
+        }
     }
 
     /// Reads a session that the list names; the file that is its transcript.
@@ -156,10 +165,8 @@ impl Run<'_> {
     /// Reads a transcript that the list does not name: a life that a reset ended. No key leads to
     /// it, as in OpenClaw, but it is in the log, and an export writes it again.
     async fn unlisted(&mut self, agent: &str, file: &str) -> Result<(), Error> {
-        let session = match self.session_of(agent, file).await? {
-            Some(session) => session,
-            None => file.trim_end_matches(ENDING).to_owned(),
-        };
+        let stem = || file.trim_end_matches(ENDING).to_owned();
+        let session = self.session_of(agent, file).await.unwrap_or_else(stem);
         let about = About {
             key: format!("agent:{agent}:transcript:{session}").into(),
             agent: agent.into(),
@@ -175,34 +182,51 @@ impl Run<'_> {
     }
 
     /// The session that a file's header names.
-    async fn session_of(&self, agent: &str, file: &str) -> Result<Option<String>, Error> {
+    async fn session_of(&self, agent: &str, file: &str) -> Option<String> {
         let path = sessions_folder(self.folder, agent).join(file);
-        let first = Lines::open(&path).await?.next().await.map_err(Error::file(&path))?;
-        let Some(Line::Bytes(first)) = first else { return Ok(None) };
-        let header: Option<Map<String, Value>> = serde_json::from_slice(&first).ok();
-        Ok(header.and_then(|header| text(&header, "id").map(str::to_owned)))
+        // What cannot be read is told when the whole file is.
+        let Ok(Some(Line::Bytes(first))) = Lines::open(&path).await.ok()?.next().await else {
+            return None;
+        };
+        let header: Map<String, Value> = serde_json::from_slice(&first).ok()?;
+        text(&header, "id").map(str::to_owned)
     }
 
-    /// Reads a file to its end; the time of its last line.
+    /// Reads a file as far as it can be read; the time of its last line.
     async fn transcript(&mut self, agent: &str, about: About) -> Result<Timestamp, Error> {
         let place = place(agent, &about.file);
         let path = sessions_folder(self.folder, agent).join(&about.file);
-        let mut lines = Lines::open(&path).await?;
         let mut transcript = Transcript::new(about);
+        match self.lines(&path, &place, &mut transcript).await {
+            Err(Error::File { source, .. }) => {
+                self.problem(&place, None, format!("cannot be read to its end: {source}"));
+            }
+            read => read?,
+        }
+        Ok(transcript.at())
+    }
+
+    async fn lines(
+        &mut self,
+        path: &Path,
+        place: &str,
+        transcript: &mut Transcript,
+    ) -> Result<(), Error> {
+        let mut lines = Lines::open(path).await?;
         let (mut events, mut bytes, mut number) = (Vec::new(), 0, 0);
-        while let Some(line) = lines.next().await.map_err(Error::file(&path))? {
+        while let Some(line) = lines.next().await.map_err(Error::file(path))? {
             number += 1;
             let line = match line {
                 Line::Bytes(line) => line,
                 Line::TooLong => {
                     let what = format!("is longer than {LINE_MAX} bytes");
-                    self.problem(&place, Some(number), what);
+                    self.problem(place, Some(number), what);
                     continue;
                 }
             };
             let read = transcript.line(number, &line);
             if let Some(what) = read.problem {
-                self.problem(&place, Some(number), what);
+                self.problem(place, Some(number), what);
             }
             events.extend(read.events);
             bytes += line.len();
@@ -211,18 +235,18 @@ impl Run<'_> {
                 bytes = 0;
             }
         }
-        self.commit(events).await?;
-        Ok(transcript.at())
+        self.commit(events).await
     }
 
     /// Commits what is not known yet.
     async fn commit(&mut self, events: Vec<NewEvent>) -> Result<(), Error> {
-        let mut changes = Vec::new();
+        let (mut changes, mut taken) = (Vec::new(), HashSet::new());
         for event in events {
             let line = is_line(&event);
             self.report.entries += u64::from(line);
-            if let Some(event) = self.unknown(event).await? {
+            if let Some(event) = self.unknown(event, &taken).await? {
                 self.report.added += u64::from(line);
+                taken.insert(event.header.id);
                 changes.push(Change::Import(event));
             }
         }
@@ -234,7 +258,11 @@ impl Run<'_> {
 
     /// The event, unless it is here. A file that was rewritten can give a line's event an id that
     /// another line once had; then the line gets the next one that is free.
-    async fn unknown(&self, mut event: NewEvent) -> Result<Option<NewEvent>, Error> {
+    async fn unknown(
+        &self,
+        mut event: NewEvent,
+        taken: &HashSet<EventId>,
+    ) -> Result<Option<NewEvent>, Error> {
         let EventBody::EntryAdded(entry) = &event.body else {
             let known = self.store.event(event.header.id).await?.is_some();
             return Ok((!known).then_some(event));
@@ -242,7 +270,8 @@ impl Run<'_> {
         if !self.store.history(entry.session, entry.id, 1).await?.is_empty() {
             return Ok(None);
         }
-        while self.store.event(event.header.id).await?.is_some() {
+        while taken.contains(&event.header.id) || self.store.event(event.header.id).await?.is_some()
+        {
             event.header.id = after(event.header.id);
         }
         Ok(Some(event))

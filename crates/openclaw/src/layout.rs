@@ -25,7 +25,8 @@ pub(crate) fn sessions_folder(state: &Path, agent: &str) -> PathBuf {
 
 /// Whether an agent's id may name a folder.
 pub(crate) fn is_agent_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     !name.is_empty() && name.len() <= AGENT_MAX && name.bytes().all(fits)
 }
 
@@ -54,7 +55,9 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_its_folder() {
         // SEC-56
-        for name in ["../x.jsonl", "a/b.jsonl", ".x.jsonl", "x.json", ".jsonl", "a\\b.jsonl", "a\n.jsonl"] {
+        for name in
+            ["../x.jsonl", "a/b.jsonl", ".x.jsonl", "x.json", ".jsonl", "a\\b.jsonl", "a\n.jsonl"]
+        {
             assert!(!is_file_name(name), "{name}");
         }
         for name in ["", "..", "a/b", "A", "a b", &"a".repeat(65)] {

@@ -7,7 +7,7 @@
 use claw_domain::{Entry, EntryBody};
 use serde_json::{Map, Value};
 
-use crate::layout::is_file_name;
+use crate::{difference::is_absent, layout::is_file_name};
 
 const IS: &str = "is";
 
@@ -50,11 +50,17 @@ impl Mark {
     }
 }
 
-/// The id of an entry's line: theirs where it was read, else our own.
-pub(crate) fn line_id(entry: &Entry) -> String {
+/// What the file calls the line of an entry: their id where it was read, else our own; `None` when
+/// it has no id, so that no line can follow it.
+pub(crate) fn line_id(entry: &Entry) -> Option<String> {
     let theirs = match &entry.body {
+        EntryBody::Foreign { kind, .. } if kind == "session" => None,
         EntryBody::Foreign { record, .. } => record.get("id"),
-        _ => entry.other.get("/id"),
+        _ if is_absent(&entry.other, "/id") => None,
+        _ => match entry.other.get("/id") {
+            None => return Some(entry.id.to_string()),
+            theirs => theirs,
+        },
     };
-    theirs.and_then(Value::as_str).map_or_else(|| entry.id.to_string(), str::to_owned)
+    theirs.and_then(Value::as_str).map(str::to_owned)
 }

@@ -39,7 +39,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long it waits after a failure.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Mirrors the log into `agents/…/sessions` of the state folder until `stop` fires.
+/// Most lines without an id in a row that a line of ours may follow and still be joined to the tree.
+const NAMELESS_MAX: usize = 16;
+
+/// Mirrors the log into `agents/…/sessions` of the state folder until `stop` fires, and what it
+/// holds by then.
 ///
 /// A failure is logged and tried again. Where the folder holds sessions that no mirror wrote, as
 /// OpenClaw's own does, it is left alone and the mirror ends at once.
@@ -86,6 +90,8 @@ async fn follow(
             () = sleep(LOOK) => {}
         }
     }
+    // What was committed while everything ended.
+    while mirror.step().await? {}
     Ok(())
 }
 
@@ -188,7 +194,9 @@ impl<'a> Mirror<'a> {
         if !batch.sessions.contains_key(key) {
             let session = self.store.session(key).await?;
             let agent = session.as_ref().map(|session| session.agent.clone());
-            let agent = agent.or_else(|| key.agent()).map_or_else(|| "main".into(), |agent| agent.to_string());
+            let agent = agent
+                .or_else(|| key.agent())
+                .map_or_else(|| "main".into(), |agent| agent.to_string());
             if !batch.lists.contains_key(&agent) && is_agent_name(&agent) {
                 let list = sessions_folder(self.state, &agent).join(LIST);
                 // A list that does not read is written anew from what is known.
@@ -235,7 +243,7 @@ impl<'a> Mirror<'a> {
     /// Finds how the line of an entry is called that was read from OpenClaw's files.
     async fn learn(&self, id: EntryId, near: &Entry, batch: &mut Batch) -> Result<(), Error> {
         if !is_own(id) && batch.looked_up.insert(id) {
-            let found = self.store.history(near.session, id, 1).await?;
+            let found = self.store.history(near.session, id, NAMELESS_MAX).await?;
             found.iter().for_each(|entry| batch.names.learn(entry));
         }
         Ok(())
@@ -297,3 +305,6 @@ impl Batch {
         Some(format!("agents/{agent}/sessions/{}", name?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,10 +30,13 @@ pub(crate) fn body(
             tokens_before: number(line, "tokensBefore"),
         }),
         "custom_message" => line.get("content").and_then(blocks).map(said),
-        "branch_summary" => text(line, "summary").filter(|summary| !summary.is_empty()).map(|summary| {
-            let text = format!("[What another branch of this conversation came to]\n\n{summary}");
-            said(vec![Block::Text { text }])
-        }),
+        "branch_summary" => {
+            text(line, "summary").filter(|summary| !summary.is_empty()).map(|summary| {
+                let text =
+                    format!("[What another branch of this conversation came to]\n\n{summary}");
+                said(vec![Block::Text { text }])
+            })
+        }
         _ => None,
     };
     known.unwrap_or_else(|| EntryBody::Foreign {
@@ -94,7 +97,9 @@ fn message(message: &Map<String, Value>) -> Option<EntryBody> {
 fn assistant(message: &Map<String, Value>, content: Vec<Block>) -> AssistantMessage {
     let model = text(message, "provider").zip(text(message, "model"));
     let model = model.filter(|(provider, _)| *provider != GATEWAY);
-    let count = |name| message.get("usage").and_then(Value::as_object).map_or(0, |usage| number(usage, name));
+    let count = |name| {
+        message.get("usage").and_then(Value::as_object).map_or(0, |usage| number(usage, name))
+    };
     AssistantMessage {
         content,
         model: model

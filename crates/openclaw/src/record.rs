@@ -128,7 +128,8 @@ fn set_target(record: &mut Map<String, Value>, target: &Target) {
         "telegram" => format!("telegram:{chat}"),
         _ => chat.to_string(),
     };
-    let last = [("lastChannel", json!(channel)), ("lastTo", json!(to)), ("lastAccountId", json!(account))];
+    let last =
+        [("lastChannel", json!(channel)), ("lastTo", json!(to)), ("lastAccountId", json!(account))];
     let context = [("channel", json!(channel)), ("to", json!(to)), ("accountId", json!(account))];
     let owned = |(name, value): (&str, Value)| (name.to_owned(), value);
     let mut context: Map<String, Value> = context.into_iter().map(owned).collect();

@@ -5,6 +5,9 @@ use serde::Serialize;
 /// Most problems that are told one by one; further ones are counted.
 const PROBLEMS_MAX: usize = 1000;
 
+/// Longest description of a problem; what it quotes of a file is cut. Unit: characters.
+const WHAT_MAX: usize = 300;
+
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,7 +68,8 @@ impl Problems {
     /// Notes one more.
     pub(crate) fn add(&mut self, file: &str, line: Option<u64>, what: impl Into<String>) {
         if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem { file: file.into(), line, what: what.into() });
+            let what = what.into().chars().take(WHAT_MAX).collect();
+            self.problems.push(Problem { file: file.into(), line, what });
         } else {
             self.problems_left_out += 1;
         }

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use claw_domain::{
-    AgentId, Event, EventBody, EventId, Seq, SessionId, SessionKey, Timestamp,
-};
+use claw_domain::{AgentId, Event, EventBody, EventId, Seq, SessionId, SessionKey, Timestamp};
 use claw_store::Store;
 
 use crate::{Error, mark::Mark};

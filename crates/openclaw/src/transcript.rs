@@ -113,7 +113,7 @@ impl Transcript {
         let is_header = text(&line, "type") == Some("session");
         match (is_header, self.began) {
             (true, false) => self.begin(line),
-            (true, true) => Read::problem("is a second header"),
+            (true, true) => self.header_again(number, line),
             (false, true) => self.entry(number, line),
             (false, false) => {
                 let mut read = self.begin_at(&line);
@@ -135,7 +135,9 @@ impl Transcript {
         self.began = true;
         let (agent, chat) = (self.about.agent.clone(), self.about.chat);
         let body = EventBody::SessionOpened { id: self.session, agent, chat, why: "first".into() };
-        let opened = self.about.listed.then(|| self.event(body));
+        // Its place is taken either way, so that the lines' ids do not depend on the list.
+        let opened = self.event(body);
+        let opened = Some(opened).filter(|_| self.about.listed);
         Read { events: opened.into_iter().collect(), problem }
     }
 
@@ -153,6 +155,16 @@ impl Transcript {
         self.indexed.push(id);
         read.events.push(self.event(EventBody::EntryAdded(entry)));
         read
+    }
+
+    /// OpenClaw writes the header twice where it had written it too early, and reads over the second.
+    /// It is kept at its place, and nothing follows it.
+    fn header_again(&mut self, number: u64, line: Map<String, Value>) -> Read {
+        let id = nameless_id("line", &self.about.session, &number.to_string());
+        let body = EntryBody::Foreign { kind: "session".into(), record: Value::Object(line) };
+        let entry = self.made(id, self.last, body);
+        self.indexed.push(id);
+        Read { events: vec![self.event(EventBody::EntryAdded(entry))], problem: None }
     }
 
     fn entry(&mut self, number: u64, line: Map<String, Value>) -> Read {
@@ -257,3 +269,6 @@ impl Read {
         Self { events: Vec::new(), problem: Some(what.into()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,10 @@ impl Rig {
     /// With the fixtures.
     async fn with_fixtures() -> Self {
         let rig = Self::new().await;
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/state"), rig.folder.path());
+        copy(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/state"),
+            rig.folder.path(),
+        );
         rig
     }
 
@@ -45,7 +48,8 @@ impl Rig {
     async fn with_lines(lines: &[u8]) -> Self {
         let rig = Self::new().await;
         fs::create_dir_all(rig.path("agents/main/sessions")).unwrap();
-        fs::write(rig.path(LIST), json!({"agent:main:main": {"sessionId": "s"}}).to_string()).unwrap();
+        fs::write(rig.path(LIST), json!({"agent:main:main": {"sessionId": "s"}}).to_string())
+            .unwrap();
         fs::write(rig.path("agents/main/sessions/s.jsonl"), lines).unwrap();
         rig
     }
@@ -128,10 +132,10 @@ async fn what_is_read_and_written_again_is_equal_in_every_field() {
     let rig = Rig::with_fixtures().await;
     let read = rig.import().await;
     assert_eq!(read.problems.problems, [], "every line of the fixtures is sound");
-    assert_eq!((read.sessions, read.unlisted, read.entries, read.added), (4, 1, 29, 29));
+    assert_eq!((read.sessions, read.unlisted, read.entries, read.added), (4, 1, 28, 28));
     let (written, report) = rig.export().await;
     assert_eq!(values(written.path()), values(rig.folder.path()));
-    assert_eq!((report.sessions, report.transcripts, report.entries), (4, 5, 29));
+    assert_eq!((report.sessions, report.transcripts, report.entries), (4, 5, 28));
 }
 
 #[tokio::test]
@@ -196,7 +200,8 @@ async fn a_compaction_keeps_what_it_kept_there() {
     rig.import().await;
     let session = rig.session("agent:main:main").await;
     assert_eq!(session.compactions, 1);
-    let context = rig.store.context(session.id, session.head.unwrap(), None, u64::MAX).await.unwrap();
+    let context =
+        rig.store.context(session.id, session.head.unwrap(), None, u64::MAX).await.unwrap();
     let EntryBody::Compaction { first_kept, tokens_before, .. } = &context[0].body else {
         panic!("{:?}", context[0])
     };
@@ -213,8 +218,11 @@ async fn settings_are_read_and_nothing_that_acts() {
     // SEC-63
     let rig = Rig::with_fixtures().await;
     fs::create_dir_all(rig.path("credentials")).unwrap();
-    fs::write(rig.path("credentials/telegram-allowFrom.json"), r#"{"version":1,"allowFrom":["7"]}"#)
-        .unwrap();
+    fs::write(
+        rig.path("credentials/telegram-allowFrom.json"),
+        r#"{"version":1,"allowFrom":["7"]}"#,
+    )
+    .unwrap();
     rig.import().await;
     let session = rig.session("agent:main:main").await;
     assert_eq!(session.settings.label.as_deref(), Some("home"));
@@ -249,12 +257,14 @@ fn said(id: &str, parent: &str, text: &str) -> String {
     .to_string()
 }
 
-const HEADER: &str = r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00.000Z"}"#;
+const HEADER: &str =
+    r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00.000Z"}"#;
 
 #[tokio::test]
 async fn a_line_that_a_crash_broke_is_told_and_the_others_are_read() {
     let lines = [HEADER, &said("a", "", "one"), "{\"type\":\"mess", ""].join("\n");
-    let lines = format!("{lines}{}\n[1]\n{}", said("b", "a", "two"), r#"{"type":"message","id":"c"#);
+    let lines =
+        format!("{lines}{}\n[1]\n{}", said("b", "a", "two"), r#"{"type":"message","id":"c"#);
     check(
         lines.as_bytes(),
         &["·", "one", "two"],
@@ -272,7 +282,18 @@ async fn lines_may_end_as_on_windows_and_hold_nothing() {
 #[tokio::test]
 async fn a_file_without_a_header_is_read_and_told() {
     let lines = [said("a", "x", "one"), HEADER.into(), said("b", "a", "two")].join("\n");
-    check(lines.as_bytes(), &["one", "two"], &[":1:", ":2: is a second header"]).await;
+    check(lines.as_bytes(), &["one", "two"], &[":1: its parent"]).await;
+}
+
+#[tokio::test]
+async fn a_header_that_was_written_twice_is_kept_and_not_followed() {
+    let lines = [HEADER, &said("a", "x", "one"), HEADER].join("\n");
+    let rig = Rig::with_lines(lines.as_bytes()).await;
+    rig.import().await;
+    assert_eq!(rig.path_of("agent:main:main").await, ["·", "one", "·"]);
+    let (written, _) = rig.export().await;
+    let file = Path::new("agents/main/sessions/s.jsonl");
+    assert_eq!(values(written.path())[file], values(rig.folder.path())[file]);
 }
 
 #[tokio::test]
@@ -284,7 +305,8 @@ async fn bytes_that_are_no_text_are_told() {
 #[tokio::test]
 async fn a_line_of_the_future_does_not_move_our_clock() {
     let future = said("b", "a", "two").replace("2026-01-01", "9999-01-01");
-    let rig = Rig::with_lines([HEADER, &said("a", "x", "one"), &future].join("\n").as_bytes()).await;
+    let rig =
+        Rig::with_lines([HEADER, &said("a", "x", "one"), &future].join("\n").as_bytes()).await;
     let read = rig.import().await;
     assert!(read.problems.problems.iter().any(|problem| problem.what.contains("future")));
     let events = rig.store.events(Seq(0), usize::MAX).await.unwrap();
@@ -292,7 +314,10 @@ async fn a_line_of_the_future_does_not_move_our_clock() {
     assert!(events.iter().all(|event| event.header.id.millis() <= now));
     assert_eq!(rig.path_of("agent:main:main").await, ["·", "one", "two"]);
     let (written, _) = rig.export().await;
-    assert_eq!(values(written.path())[Path::new("agents/main/sessions/s.jsonl")][2]["timestamp"], "9999-01-01T00:00:00.000Z");
+    assert_eq!(
+        values(written.path())[Path::new("agents/main/sessions/s.jsonl")][2]["timestamp"],
+        "9999-01-01T00:00:00.000Z"
+    );
 }
 
 #[tokio::test]
@@ -322,12 +347,40 @@ async fn a_file_that_was_cut_from_the_front_adds_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_list_that_does_not_read_is_told_and_its_transcripts_are_kept() {
+async fn other_lines_at_the_times_of_known_ones_are_all_added() {
+    let line = |id: &str, parent: &str| said(id, parent, id);
+    let rig = Rig::with_lines(
+        [HEADER, &line("a", "x"), &line("b", "a"), &line("c", "b")].join("\n").as_bytes(),
+    )
+    .await;
+    rig.import().await;
+    let lines = [HEADER, &line("d", "x"), &line("e", "d"), &line("f", "e")].join("\n");
+    fs::write(rig.path("agents/main/sessions/s.jsonl"), lines).unwrap();
+    assert_eq!(rig.import().await.added, 3);
+    assert_eq!(rig.path_of("agent:main:main").await, ["·", "d", "e", "f"]);
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_read_is_told_and_can_be_mended() {
     let rig = Rig::with_fixtures().await;
+    let list = fs::read(rig.path(LIST)).unwrap();
     fs::write(rig.path(LIST), "{ not json").unwrap();
     let read = rig.import().await;
-    assert_eq!((read.sessions, read.unlisted), (1, 4));
+    assert_eq!((read.sessions, read.unlisted, read.entries), (1, 0, 1));
     assert!(read.problems.problems[0].to_string().starts_with(&format!("{LIST}: is no JSON")));
+    fs::write(rig.path(LIST), list).unwrap();
+    let read = rig.import().await;
+    assert_eq!((read.sessions, read.added), (4, 27));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_told_and_the_others_are_read() {
+    let rig = Rig::with_fixtures().await;
+    fs::create_dir(rig.path("agents/main/sessions/a.jsonl")).unwrap();
+    let read = rig.import().await;
+    assert_eq!((read.sessions, read.entries, read.problems.problems.len()), (4, 28, 1));
+    let problem = read.problems.problems[0].to_string();
+    assert!(problem.starts_with("agents/main/sessions/a.jsonl: cannot be read"), "{problem}");
 }
 
 #[tokio::test]
@@ -374,4 +427,3 @@ async fn files_of_others_are_not_written_over() {
     assert!(matches!(refused, Error::Occupied { .. }), "{refused}");
     assert_eq!(values(rig.folder.path()), before);
 }
-

@@ -141,6 +141,7 @@ mod tests {
     fn a_run_begins_and_ends() {
         let check = |lifecycle, recorded| check(Data::Lifecycle(lifecycle), "lifecycle", recorded);
         check(Lifecycle::Start { started_at: 5 }, r#"{"phase":"start","startedAt":5}"#);
+        check(Lifecycle::Stalled { silent_ms: 7 }, r#"{"phase":"stalled","silentMs":7}"#);
         check(Lifecycle::End { ended_at: 6, aborted: false }, r#"{"phase":"end","endedAt":6}"#);
         check(
             Lifecycle::End { ended_at: 6, aborted: true },

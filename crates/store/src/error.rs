@@ -159,11 +159,10 @@ impl Error {
                 "make {} writable for this user, or move it with RUSTY_CLAW_HOME",
                 path.display()
             )),
-            Self::Corrupt { .. } => Some(
-                "stop the gateway, move the state folder away, and bring a backup back with \
-                 `rusty-claw backup restore PATH`"
-                    .into(),
-            ),
+            // Short, since it has to fit into the reason of a closed WebSocket, of 123 bytes.
+            Self::Corrupt { .. } => {
+                Some("bring a backup back with `rusty-claw backup restore PATH`".into())
+            }
             Self::Fenced { .. }
             | Self::Missing { .. }
             | Self::Exists { .. }

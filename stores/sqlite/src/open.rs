@@ -21,9 +21,9 @@ use crate::{
 const MODE: u32 = 0o600;
 /// How long a statement waits for another process that holds the file: a shell, a copying program.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest file that is read through at every start, which takes some milliseconds. Damage in
-/// a larger one shows when its page is read: at the start where the page is of what waits there,
-/// else at run time.
+/// The largest file that is looked through at every start (`quick_check`: measured, 1 ms for each
+/// MiB). Damage in a larger one shows when its page is read: at the start, where it is of what is
+/// read there, else at run time.
 const CHECKED_BYTES_MAX: u64 = 4 << 20;
 /// Statements kept prepared per connection; more than all kinds that there are.
 const STATEMENTS_MAX: usize = 64;
@@ -54,6 +54,20 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, Fault> {
     migrate(&mut conn, path)?;
     check_small(&conn, path)?;
     Ok(conn)
+}
+
+/// Refuses a file that cannot be read as it is: one that is not there, or has another schema.
+pub(crate) fn readable(path: &Path) -> Result<(), Fault> {
+    if !path.exists() {
+        return Err(Error::Engine(format!("there is no {} yet", path.display()).into()).into());
+    }
+    match schema(&reader(path)?, path)? {
+        Schema::Newest => Ok(()),
+        Schema::None | Schema::Older(_) => {
+            let old = "an older program wrote it; the gateway upgrades it when it starts";
+            Err(Error::Engine(old.into()).into())
+        }
+    }
 }
 
 /// A connection that only reads.

@@ -48,6 +48,23 @@ impl Sqlite {
         });
         opened.await.unwrap_or_else(|panic| Err(Error::Engine(Box::new(panic))))
     }
+
+    /// Opens a store to be read, also while another process writes it. Every change is refused with
+    /// [`Error::ReadOnly`].
+    ///
+    /// # Errors
+    /// [`Error::Newer`] when a newer program wrote the file, [`Error::Engine`] when an older one did
+    /// or it is not there.
+    pub async fn open_to_read(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let opened = spawn_blocking(move || {
+            open::readable(&path).map_err(|fault| fault.at(&path))?;
+            let damage = Damage::default();
+            let readers = Readers::open(&path, damage.clone()).map_err(|fault| fault.at(&path))?;
+            Ok(Self { readers, writer: Writer::none(path, damage) })
+        });
+        opened.await.unwrap_or_else(|panic| Err(Error::Engine(Box::new(panic))))
+    }
 }
 
 #[async_trait]

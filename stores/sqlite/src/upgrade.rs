@@ -83,15 +83,23 @@ struct Copy(PathBuf);
 impl Copy {
     /// An empty file for the owner alone; what an upgrade that was cut off left is thrown away.
     fn new(path: PathBuf) -> Result<Self, Fault> {
-        remove(&path).and_then(|()| open::create(&path)).map_err(failed)?;
-        Ok(Self(path))
+        let copy = Self(path);
+        copy.remove().and_then(|()| open::create(&copy.0)).map_err(failed)?;
+        Ok(copy)
+    }
+
+    /// With its journal, which SQLite would play back into the next file of this name.
+    fn remove(&self) -> io::Result<()> {
+        let mut journal = self.0.clone().into_os_string();
+        journal.push("-journal");
+        remove(Path::new(&journal)).and_then(|()| remove(&self.0))
     }
 }
 
 impl Drop for Copy {
     fn drop(&mut self) {
         // Renamed, there is none; what cannot be removed now, the next upgrade removes.
-        let _gone = remove(&self.0);
+        let _gone = self.remove();
     }
 }
 
@@ -305,6 +313,17 @@ mod tests {
             expect_upgraded(&path, &before);
             assert_eq!(names(&folder), ["claw.sqlite", "claw.sqlite.v1.bak"], "{last:?}");
         }
+    }
+
+    #[test]
+    fn what_an_upgrade_left_in_the_middle_of_its_copy_is_thrown_away() {
+        let (folder, path) = old_store();
+        let (_, before) = look(&path);
+        fs::write(beside(&path, "upgrade"), &V1[..V1.len() / 2]).unwrap();
+        fs::write(beside(&path, "upgrade-journal"), [0xd9, 0xd5, 0x05, 0xf9]).unwrap();
+        drop(open::writer(&path).unwrap());
+        expect_upgraded(&path, &before);
+        assert_eq!(names(&folder), ["claw.sqlite", "claw.sqlite.v1.bak"]);
     }
 
     #[test]

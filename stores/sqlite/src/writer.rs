@@ -29,9 +29,16 @@ pub(crate) struct Writer {
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     path: Arc<Path>,
     damage: Damage,
+    reads_only: bool,
 }
 
 impl Writer {
+    /// One that refuses every job, for a file that another process writes.
+    pub(crate) fn none(path: PathBuf, damage: Damage) -> Self {
+        let (jobs, thread) = (Mutex::new(None), Mutex::new(None));
+        Self { jobs, thread, path: path.into(), damage, reads_only: true }
+    }
+
     pub(crate) fn start(conn: Connection, path: PathBuf, damage: Damage) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let thread = thread::Builder::new().name("store-writer".into());
@@ -43,6 +50,7 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             path: path.into(),
             damage,
+            reads_only: false,
         })
     }
 
@@ -59,7 +67,7 @@ impl Writer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-            .ok_or(Error::Closed)?;
+            .ok_or_else(|| self.refusal())?;
         let (reply, answer) = oneshot::channel();
         let job = Task { work: Some(work), done: None, reply, path: Arc::clone(&self.path) };
         jobs.send(Box::new(job)).await.map_err(|_| stopped())?;
@@ -68,10 +76,23 @@ impl Writer {
 
     /// Waits for all jobs under way, then closes the connection.
     pub(crate) async fn close(&self) -> Result<(), Error> {
+        if self.reads_only {
+            return Ok(());
+        }
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::Closed)?);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = spawn_blocking(move || thread.is_none_or(|thread| thread.join().is_ok())).await;
         if ended.unwrap_or(false) { Ok(()) } else { Err(stopped()) }
+    }
+
+    fn refusal(&self) -> Error {
+        match self.reads_only {
+            true => Error::ReadOnly {
+                path: self.path.to_path_buf(),
+                source: "it was opened to be read".into(),
+            },
+            false => Error::Closed,
+        }
     }
 }
 

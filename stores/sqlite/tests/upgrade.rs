@@ -24,6 +24,11 @@ async fn a_store_of_schema_1_reads_back_whole() {
     check(include_bytes!("fixtures/v1.sqlite"), without_rule).await;
 }
 
+#[tokio::test]
+async fn a_store_of_schema_2_reads_back_whole() {
+    check(include_bytes!("fixtures/v2.sqlite"), |change| change).await;
+}
+
 /// Opens a copy of the file and compares it with what filled it, as far as that was `kept`.
 async fn check(file: &[u8], kept: impl Fn(Change) -> Change) {
     let folder = TempDir::new().unwrap();

@@ -5,7 +5,7 @@ import type { Identity } from './device';
 import { Gateway, LinkLost, Refused, type LinkState } from './gateway';
 import { isSettled, itemsOf, type Item, type UserItem } from './items';
 import { loadOutbox, OUTBOX_MAX, RESEND_WINDOW_MS, saveOutbox } from './outbox';
-import type { AgentEvent, ChatEvent, Challenge, EventFrame, Hello, History, SessionRow } from './protocol';
+import type { AgentEvent, ChatEvent, Challenge, EventFrame, Hello, History, SessionRow, Step, Story } from './protocol';
 import { applyAgent, applyChat, newRun, type Run } from './run';
 import { notYetIn, timeline, trimRuns, type Outgoing } from './timeline';
 
@@ -94,6 +94,7 @@ export class Chat {
       kind: 'user',
       id: key,
       key,
+      why: key,
       text,
       at: this.#now(),
       delivery: { kind: 'sending' },
@@ -121,6 +122,12 @@ export class Chat {
   discard(item: UserItem): void {
     this.#outgoing = this.#outgoing.filter((message) => message.id !== item.id);
     saveOutbox(this.#outgoing);
+  }
+
+  /** What became of a message. Rejects with words for people. */
+  async why(id: string): Promise<Step[]> {
+    const { steps } = await this.#gateway.request<Story>('why', { id });
+    return steps;
   }
 
   /** Stops whatever runs in this session. */

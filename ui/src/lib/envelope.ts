@@ -4,6 +4,8 @@ export interface Said {
   text: string;
   /** The id of the message in the metadata block: the run's id, for messages of this page. */
   messageId: string | null;
+  /** The channel that it came through; `null` for messages of gateway clients. */
+  channel: string | null;
 }
 
 // Queued `System:` lines may stand before the block, never without it.
@@ -15,13 +17,14 @@ const STAMP = /^\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d{4}-\d{2}-\d{2} \d{2}:\d{2} 
 export function unwrap(stored: string): Said {
   const block = BLOCK.exec(stored);
   const rest = block ? stored.slice(block[0].length) : stored;
-  return { text: rest.replace(STAMP, ''), messageId: block ? messageId(block[1] ?? '') : null };
+  const facts = block ? parse(block[1] ?? '') : null;
+  const fact = (name: string) => (typeof facts?.[name] === 'string' ? (facts[name] as string) : null);
+  return { text: rest.replace(STAMP, ''), messageId: fact('message_id'), channel: fact('channel') };
 }
 
-function messageId(json: string): string | null {
+function parse(json: string): Record<string, unknown> | null {
   try {
-    const id = JSON.parse(json)?.message_id;
-    return typeof id === 'string' ? id : null;
+    return JSON.parse(json);
   } catch {
     return null;
   }

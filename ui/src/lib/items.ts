@@ -16,6 +16,8 @@ export interface UserItem {
   id: string;
   /** The idempotency key it was sent with, when known. */
   key: string | null;
+  /** What the gateway can be asked about it by, when known. */
+  why: string | null;
   text: string;
   at: number;
   /** `null` once it is in the transcript. */
@@ -104,7 +106,8 @@ export function shown(text: string): string {
 }
 
 function userItem(message: Message, id: string, at: number): UserItem {
-  const { text, messageId } = unwrap(textOf(message));
+  const { text, messageId, channel } = unwrap(textOf(message));
+  const named = channel && messageId ? `${channel}:${messageId}` : messageId;
   const images = blocks(message)
     .filter((block) => block.type === 'image')
     .map((image) => `[image${image.bytes ? `, ${Math.ceil(image.bytes / 1024)} KB` : ''}]`);
@@ -112,6 +115,7 @@ function userItem(message: Message, id: string, at: number): UserItem {
     kind: 'user',
     id,
     key: message.idempotencyKey ?? messageId,
+    why: message.idempotencyKey ?? named,
     text: [text, ...images].filter(Boolean).join('\n'),
     at,
     delivery: null,

@@ -87,6 +87,21 @@ export interface SessionRow {
   derivedTitle?: string;
 }
 
+/** One step of what became of a message. */
+export interface Step {
+  at: number;
+  step: string;
+  ok: boolean;
+  rule?: string;
+  detail: string;
+}
+
+/** What became of a message: the answer to `why`. */
+export interface Story {
+  id: string;
+  steps: Step[];
+}
+
 /** Reads one frame; `null` when it is not one that a gateway sends. */
 export function parseFrame(text: string): ResponseFrame | EventFrame | null {
   let frame: unknown;

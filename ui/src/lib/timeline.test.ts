@@ -6,7 +6,7 @@ import { keyed, notYetIn, timeline, trimRuns, type Outgoing } from './timeline';
 const AT = 1_000_000;
 
 function outgoing(key: string, text: string, at: number): Outgoing {
-  return { kind: 'user', id: key, key, text, at, delivery: { kind: 'sent' }, sessionKey: 's', triedAtMs: null };
+  return { kind: 'user', id: key, key, why: key, text, at, delivery: { kind: 'sent' }, sessionKey: 's', triedAtMs: null };
 }
 
 function history(...messages: object[]): Item[] {
@@ -71,4 +71,15 @@ test('an id that a later turn uses again names another call', () => {
   const transcript = history(call('a', AT - 60_000), result('a', 'x', AT - 60_000));
   const shown = timeline(transcript, [], trimRuns(transcript, [run]));
   expect(keyed(shown).map(({ key }) => key)).toEqual(['a', 'a (2)']);
+});
+
+test('a message can be asked about by its run, or by its name on its channel', () => {
+  const block = (facts: object) => `Conversation info (untrusted metadata):\n\`\`\`json\n${JSON.stringify(facts)}\n\`\`\`\n\nhi`;
+  const items = history(
+    user('hi', AT, 'k1'),
+    user(block({ message_id: 'k2', sender: 'cli' }), AT),
+    user(block({ message_id: '7:5', channel: 'telegram' }), AT),
+    user('hi', AT),
+  );
+  expect(items.map((item) => item.kind === 'user' && item.why)).toEqual(['k1', 'k2', 'telegram:7:5', null]);
 });

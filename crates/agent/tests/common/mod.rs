@@ -197,6 +197,10 @@ pub struct Wire {
     capability: Capability,
     count: AtomicUsize,
     sent: mpsc::UnboundedSender<Outbound>,
+    /// What the next deliveries fail with.
+    pub fails: Mutex<VecDeque<claw_channel::Error>>,
+    /// How long a delivery takes.
+    pub takes: Mutex<Duration>,
 }
 
 #[async_trait]
@@ -223,6 +227,11 @@ impl Channel for Wire {
     }
 
     async fn deliver(&self, outbound: &Outbound) -> Result<Delivered, claw_channel::Error> {
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
+        if let Some(error) = self.fails.lock().unwrap().pop_front() {
+            return Err(error);
+        }
         // The receiver is gone when the test's process "dies"; what was sent then is lost.
         let _gone = self.sent.send(outbound.clone());
         let id = self.count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -241,8 +250,11 @@ pub struct Life {
     pub agents: Arc<Agents>,
     pub model: Arc<Model>,
     pub tool: Arc<Counter>,
+    pub wire: Arc<Wire>,
     pub signals: mpsc::UnboundedReceiver<Signal>,
     pub membership: Option<Arc<Membership>>,
+    /// How long the next word or signal may take; longer where time is made up.
+    pub patience: Duration,
     sent: mpsc::UnboundedReceiver<Outbound>,
     workspace: tempfile::TempDir,
 }
@@ -365,7 +377,10 @@ impl Life {
             },
             count: AtomicUsize::new(0),
             sent: sent_tx,
+            fails: Mutex::default(),
+            takes: Mutex::default(),
         };
+        let wire = Arc::new(wire);
         let list = AllowList::parse([OWNER], IdForm { prefixes: &[], digits_only: true });
         let policy =
             SpeakPolicy { dm: DmPolicy::Pairing, allow_from: list, ..SpeakPolicy::default() };
@@ -377,11 +392,16 @@ impl Life {
             turns: Arc::clone(&agents) as Arc<dyn claw_delivery::Turns>,
             listener,
             router: Router::new(vec!["main".into()], Vec::new(), SessionConfig::default()),
-            accounts: vec![Account { channel: Arc::new(wire), policy, style }],
+            accounts: vec![Account {
+                channel: Arc::clone(&wire) as Arc<dyn Channel>,
+                policy,
+                style,
+            }],
             concurrent_max: 8,
             sharing,
         });
-        Self { delivery, agents, model, tool, signals, membership, sent, workspace }
+        let patience = Duration::from_secs(20);
+        Self { delivery, agents, model, tool, wire, signals, membership, patience, sent, workspace }
     }
 
     /// A message of a person; the id is what makes it one message.
@@ -391,7 +411,7 @@ impl Life {
 
     /// The next text that goes out.
     pub async fn says(&mut self) -> String {
-        let sent = tokio::time::timeout(Duration::from_secs(20), self.sent.recv()).await;
+        let sent = tokio::time::timeout(self.patience, self.sent.recv()).await;
         match sent.expect("something is said").expect("the channel lives").action {
             Action::Send { text, .. } => text,
             other => panic!("{other:?}"),
@@ -403,13 +423,18 @@ impl Life {
         while !self.delivery.is_idle() {
             tokio::task::yield_now().await;
         }
+        self.is_silent();
+    }
+
+    /// Checks that nothing more was said.
+    pub fn is_silent(&mut self) {
         assert!(self.sent.try_recv().is_err(), "nothing more is said");
     }
 
     /// Waits for a signal.
     pub async fn signals(&mut self, wanted: impl Fn(&SignalKind) -> bool) -> Signal {
         loop {
-            let signal = tokio::time::timeout(Duration::from_secs(20), self.signals.recv()).await;
+            let signal = tokio::time::timeout(self.patience, self.signals.recv()).await;
             let signal = signal.expect("the signal comes").expect("the gateway lives");
             if wanted(&signal.kind) {
                 return signal;

@@ -1,12 +1,16 @@
 //! Every command, a file each, and how one is run.
 
 mod agent;
+mod backup;
 mod completion;
 mod config;
 mod dashboard;
 mod doctor;
+mod events;
+mod export;
 mod gateway;
 mod health;
+mod import;
 mod inbox;
 mod outbox;
 mod pairing;
@@ -53,6 +57,14 @@ pub(crate) enum Command {
     Inbox(inbox::Args),
     /// Show replies that wait or were given up; send them again, or drop them
     Outbox(outbox::Args),
+    /// Check the log, and carry it to another installation
+    Events(events::Args),
+    /// Keep the state folder elsewhere, and bring it back
+    Backup(backup::Args),
+    /// Read what another program keeps
+    Import(import::Args),
+    /// Write what is kept here as another program keeps it
+    Export(export::Args),
     /// Look for what is wrong with this installation
     Doctor(doctor::Args),
     /// Print a script that completes these words in a shell
@@ -103,6 +115,10 @@ impl Command {
             Self::Why(args) => why::run(args, context).await,
             Self::Inbox(args) => inbox::run(args, context).await,
             Self::Outbox(args) => outbox::run(args, context).await,
+            Self::Events(args) => events::run(args, context).await,
+            Self::Backup(args) => backup::run(args, context).await,
+            Self::Import(args) => import::run(args, context).await,
+            Self::Export(args) => export::run(args, context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::Completion(args) => completion::run(&args),
         }

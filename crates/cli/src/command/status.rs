@@ -70,11 +70,25 @@ fn told(place: &str, status: &Value, health: &Value) -> String {
         rows.push(vec!["model".to_owned(), model.to_owned()]);
     }
     rows.extend(health::channels(&serde_json::from_value(health.clone()).unwrap_or_default()));
+    rows.extend(unsent(&status["outbox"]).map(|text| vec!["outbox".to_owned(), text]));
     let recent = sessions["recent"].as_array().into_iter().flatten();
     let recent =
         recent.filter_map(|row| Some(health::used(row["key"].as_str()?, row["age"].as_u64())));
     rows.extend(recent);
     words::table(&rows)
+}
+
+/// What did not get out, where something did not.
+fn unsent(outbox: &Value) -> Option<String> {
+    let count = |key: &str| outbox[key].as_u64().unwrap_or(0);
+    let (pending, dead) = (count("pending"), count("dead"));
+    let waiting = words::count(pending, "reply waits", "replies wait");
+    let given_up = words::count(dead, "was given up", "were given up");
+    match (pending, dead) {
+        (0, 0) => None,
+        (_, 0) => Some(waiting),
+        (_, _) => Some(format!("{waiting}, {given_up}: see `rusty-claw outbox list`")),
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +97,7 @@ mod tests {
 
     #[test]
     fn status_is_told_in_lines() {
-        let status = json!({"sessions": {
+        let status = json!({"outbox": {"pending": 1, "dead": 2}, "sessions": {
             "count": 1, "defaults": {"model": "demo"},
             "recent": [{"key": "agent:main:main", "age": 2000}],
         }});
@@ -98,6 +112,7 @@ mod tests {
             "gateway  ws://127.0.0.1:1, version 1, up 5 s\n\
              model    demo\n\
              channel  telegram: running\n\
+             outbox   1 reply waits, 2 were given up: see `rusty-claw outbox list`\n\
              session  agent:main:main: 2 s ago"
         );
     }

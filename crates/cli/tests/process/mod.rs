@@ -1,13 +1,22 @@
 //! A gateway as a user runs it: the binary, in a process of its own, on a state folder of its own.
 
+pub(crate) mod world;
+
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
 
 /// How long a start, or an end, may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,6 +70,30 @@ impl Gateway {
         Self { child, port: port.expect("a port"), page, log }
     }
 
+    /// Sends it a signal and goes on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().expect("a pid"));
+        kill(pid, signal).expect("it is ours");
+    }
+
+    /// The status and the JSON that it answers to a GET.
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        self.try_get(path).expect("it listens and answers JSON")
+    }
+
+    /// As [`Gateway::get`]; `None` while it does not listen.
+    pub(crate) fn try_get(&self, path: &str) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, serde_json::from_str(body).ok()?))
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it is ours");
@@ -69,8 +102,7 @@ impl Gateway {
 
     /// SIGTERM, and its exit code.
     pub(crate) fn terminate(mut self) -> Option<i32> {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().expect("a pid"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it is ours");
+        self.signal(Signal::SIGTERM);
         self.child.wait().expect("it ends").code()
     }
 

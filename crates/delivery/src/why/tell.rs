@@ -8,7 +8,7 @@ use claw_domain::{
 };
 use claw_store::{DeliveryState, InboxRow, InboxState, OutboxRow};
 
-use super::{Ahead, Facts, OUTCOME_UNKNOWN, Pairing, Step, rules};
+use super::{Ahead, Facts, Holder, OUTCOME_UNKNOWN, Pairing, Step, rules};
 
 /// Longest text of a platform, or name of a tool, that is repeated. Unit: characters.
 const SAID_CHARS_MAX: usize = 200;
@@ -262,17 +262,19 @@ fn waiting(row: &InboxRow, facts: &Facts) -> Step {
             1 => " behind one other".into(),
             count => format!(" behind {count} others"),
         };
-        let detail = match facts.in_lane {
-            true => format!("it waits for its turn{before}"),
-            false => format!("it waits{before}: no gateway has taken it up yet"),
+        let detail = match facts.holder {
+            Holder::Here => format!("it waits for its turn{before}"),
+            Holder::Elsewhere => format!("it waits{before} at another gateway"),
+            Holder::Nobody => format!("it waits{before}: no gateway has taken it up yet"),
         };
         return step(row.received_at, "waiting", detail);
     };
     let last = facts.events.last().unwrap_or(begun);
-    let detail = match (facts.in_lane, &last.body) {
-        (false, _) => "its turn was left here and goes on when a gateway takes it up",
-        (true, EventBody::ToolStarted { .. }) => "a tool runs",
-        (true, _) => "the model is asked",
+    let detail = match (facts.holder, &last.body) {
+        (Holder::Nobody, _) => "its turn was left here and goes on when a gateway takes it up",
+        (Holder::Elsewhere, _) => "another gateway goes on with its turn",
+        (Holder::Here, EventBody::ToolStarted { .. }) => "a tool runs",
+        (Holder::Here, _) => "the model is asked",
     };
     step(last.header.at, "waiting", detail)
 }

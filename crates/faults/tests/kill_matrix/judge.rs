@@ -8,8 +8,9 @@ use std::{
 use claw_faults::{Passed, Phase, digest};
 
 use crate::{
+    choice::Blow,
     talk::{self, UNKNOWN, is_card},
-    world::Story,
+    world::{Life, Story},
 };
 
 /// What the books of one conversation say.
@@ -21,8 +22,8 @@ pub(crate) struct Verdict {
     pub(crate) lost: usize,
     /// Parts sent twice though no process died between a sending and its mark.
     pub(crate) doubled: usize,
-    /// Parts sent twice where one did.
-    pub(crate) doubled_in_window: usize,
+    /// Parts sent twice where one did, each with the point at which that one died.
+    pub(crate) doubles: Vec<String>,
     /// Processes that died between a sending and its mark, whether a double came of it or not.
     pub(crate) died_in_window: usize,
     /// Tool calls whose outcome nobody knew, as the model was told.
@@ -42,14 +43,18 @@ pub(crate) fn judge(story: &Story) -> Verdict {
 }
 
 /// Each chat has its answers once and in order. A text that stands twice, one after the other, is
-/// allowed as often as a process died with just that text sent and not marked.
+/// allowed as often as a process died with just that text sent and not marked, or was told that
+/// just this sending had failed.
 fn judge_answers(story: &Story, verdict: &mut Verdict) {
-    let killed = story.lives.iter().filter(|life| life.killed);
-    let windows: Vec<Vec<String>> = killed.map(|life| open_sends(&life.passed)).collect();
-    verdict.died_in_window = windows.iter().filter(|open| !open.is_empty()).count();
-    let mut allowed: HashMap<&str, usize> = HashMap::new();
-    for text in windows.iter().flatten() {
-        *allowed.entry(text).or_default() += 1;
+    let mut allowed: HashMap<String, Vec<String>> = HashMap::new();
+    for life in &story.lives {
+        let Some(point) = life.struck_at() else { continue };
+        let open = open_sends(life);
+        verdict.died_in_window += usize::from(!open.is_empty());
+        for text in open {
+            let name = format!("{}:{} {}", point.name, point.phase, point.kind());
+            allowed.entry(text).or_default().push(name);
+        }
     }
     for (chat, expected) in expected(story) {
         let mut sent: Vec<&str> = Vec::new();
@@ -59,12 +64,9 @@ fn judge_answers(story: &Story, verdict: &mut Verdict) {
                 sent.push(text);
                 continue;
             }
-            match allowed.get_mut(digest(text).as_str()) {
-                Some(left @ 1..) => {
-                    *left -= 1;
-                    verdict.doubled_in_window += 1;
-                }
-                _ => {
+            match allowed.get_mut(&digest(text)).and_then(Vec::pop) {
+                Some(name) => verdict.doubles.push(name),
+                None => {
                     verdict.doubled += 1;
                     verdict.faults.push(format!("{chat} has `{text:.60}` twice"));
                 }
@@ -111,9 +113,10 @@ fn judge_tools(story: &Story, verdict: &mut Verdict) {
         .filter(|told| told.text.contains(UNKNOWN))
         .map(|told| told.call.as_str())
         .collect();
-    let killed = || story.lives.iter().filter(|life| life.killed);
-    let begun: HashSet<String> = killed().flat_map(|life| calls(&life.passed).begun).collect();
-    let left: HashSet<String> = killed().flat_map(|life| calls(&life.passed).left).collect();
+    let struck = || story.lives.iter().filter(|life| life.struck.is_some());
+    let begun: HashSet<String> = struck().flat_map(|life| calls(life).begun).collect();
+    let killed = struck().filter(|life| life.is_killed());
+    let left: HashSet<String> = killed.flat_map(|life| calls(life).left).collect();
     for call in &lost {
         if !begun.contains(*call) {
             fault(format!("the call {call} is called unknown, and no process died in it"));
@@ -162,7 +165,7 @@ fn runs(passed: &[Passed]) -> impl Iterator<Item = String> {
     began.filter_map(|point| point.detail.split(' ').nth(1).map(str::to_owned))
 }
 
-/// How far a process had come with tool calls.
+/// How far a process had come with tool calls when it was struck.
 struct Calls {
     /// Their start may be on disk, their result may not be.
     begun: HashSet<String>,
@@ -170,8 +173,13 @@ struct Calls {
     left: HashSet<String>,
 }
 
-fn calls(passed: &[Passed]) -> Calls {
+fn calls(life: &Life) -> Calls {
     let mut calls = Calls { begun: HashSet::new(), left: HashSet::new() };
+    let passed = match life.struck {
+        // It goes on after it; what it does then is another matter.
+        Some((Blow::Fail, place)) => &life.passed[..=place],
+        _ => &life.passed,
+    };
     for point in passed.iter().filter(|point| point.name == "store.commit") {
         let done = point.phase == Phase::After && !failed(point);
         for call in ids(point, "started") {
@@ -191,21 +199,25 @@ fn calls(passed: &[Passed]) -> Calls {
     calls
 }
 
-/// The texts, as digests, that may have been sent and whose marks are not known to be on disk.
-fn open_sends(passed: &[Passed]) -> Vec<String> {
+/// The texts, as digests, that a process may have sent without having marked them on disk when it
+/// was killed, or whose sending it was told had failed.
+fn open_sends(life: &Life) -> Vec<String> {
+    let Some(struck_at) = life.struck_at() else { return Vec::new() };
+    if !life.is_killed() {
+        let lost = send(struck_at, Phase::After);
+        return lost.map(|(_, text)| text.to_owned()).into_iter().collect();
+    }
     let mut open: Vec<(&str, &str)> = Vec::new();
-    for point in passed {
-        if let Some((key, text)) = send(point, Phase::Before) {
-            open.push((key, text));
+    for point in &life.passed {
+        // A process that dies before it sends has sent nothing.
+        if let Some(entry) = send(point, Phase::Before).filter(|_| point != struck_at) {
+            open.push(entry);
         }
         if is(point, "store.commit", Phase::After) && !failed(point) {
             let marked: Vec<_> = ids(point, "sent").collect();
             open.retain(|(key, _)| !marked.contains(key));
         }
     }
-    // A process that dies before it sends has sent nothing.
-    let died_before = passed.last().and_then(|point| send(point, Phase::Before));
-    open.retain(|entry| Some(*entry) != died_before);
     open.into_iter().map(|(_, text)| text.to_owned()).collect()
 }
 
@@ -247,4 +259,100 @@ fn ids<'a>(point: &'a Passed, what: &'a str) -> impl Iterator<Item = &'a str> {
     words
         .filter_map(move |word| word.split_once('=').filter(|(name, _)| *name == what))
         .map(|(_, id)| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use claw_testkit::telegram::Sent;
+
+    use super::*;
+    use crate::talk::{ADA, Line};
+
+    fn point(name: &str, phase: Phase, detail: &str) -> Passed {
+        let (at, occurrence) = (Duration::ZERO, 1);
+        Passed { at, name: name.into(), phase, occurrence, detail: detail.into() }
+    }
+
+    fn deliver(phase: Phase, text: &str) -> Passed {
+        point("channel.deliver", phase, &format!("send key {ADA} {}", digest(text)))
+    }
+
+    fn commit(phase: Phase, detail: &str) -> Passed {
+        point("store.commit", phase, detail)
+    }
+
+    /// One question with these answers, of which these texts were sent by a process that passed
+    /// this and was killed then.
+    fn story(answers: &[&str], sent: &[&str], passed: Vec<Passed>) -> Story {
+        let answers = answers.iter().map(|&text| text.to_owned()).collect();
+        let sent = sent.iter().map(|&text| Sent {
+            chat_id: ADA,
+            message_id: 1,
+            text: text.into(),
+            shown: text.into(),
+            parse_mode: None,
+            reply_to: None,
+            thread_id: None,
+            silent: false,
+            at_us: 0,
+        });
+        let struck = passed.len().checked_sub(1).map(|last| (Blow::Kill, last));
+        Story {
+            spots: Vec::new(),
+            lives: vec![Life { passed, struck }],
+            said: vec![Line { chat: ADA, text: "question-x".into(), answers, calls: &[] }],
+            sent: sent.collect(),
+            asked: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    /// Lost, doubled, doubled in the window, and what is wrong.
+    type Figures = (usize, usize, usize, usize);
+
+    #[track_caller]
+    fn check(story: &Story, expected: Figures) {
+        let verdict = judge(story);
+        let Verdict { lost, doubled, doubles, faults, .. } = verdict;
+        assert_eq!((lost, doubled, doubles.len(), faults.len()), expected, "{faults:?}");
+    }
+
+    #[test]
+    fn answers_once_and_in_order_are_right_and_all_else_is_not() {
+        check(&story(&["a", "b"], &["a", "b"], vec![]), (0, 0, 0, 0));
+        check(&story(&["a", "b"], &["b", "a"], vec![]), (0, 0, 0, 1));
+        check(&story(&["a", "b"], &["a"], vec![]), (1, 0, 0, 1));
+        check(&story(&["a", "b"], &["a", "a", "b"], vec![]), (0, 1, 0, 1));
+        check(&story(&["a", "b"], &["a", "b", "a"], vec![]), (0, 0, 0, 1));
+    }
+
+    #[test]
+    fn a_double_is_in_the_window_between_its_own_sending_and_its_mark_alone() {
+        let twice = |passed| story(&["a", "b"], &["a", "a", "b"], passed);
+        let (before, after) = (Phase::Before, Phase::After);
+        let sent = || vec![deliver(before, "a"), deliver(after, "a")];
+        let with = |points: Vec<Passed>| [sent(), points].concat();
+        check(&twice(sent()), (0, 0, 1, 0));
+        check(&twice(with(vec![commit(before, "deliverSent sent=key")])), (0, 0, 1, 0));
+        let failed = commit(after, "deliverSent sent=key failed");
+        check(&twice(with(vec![failed])), (0, 0, 1, 0));
+        // Marked, another part's window, and killed before it was sent.
+        let marked = with(vec![commit(after, "deliverSent sent=key")]);
+        check(&twice(marked), (0, 1, 0, 1));
+        check(&twice(vec![deliver(before, "b"), deliver(after, "b")]), (0, 1, 0, 1));
+        check(&twice(vec![deliver(before, "a")]), (0, 1, 0, 1));
+        let thrice = story(&["a"], &["a", "a", "a"], sent());
+        check(&thrice, (0, 1, 1, 1));
+    }
+
+    #[test]
+    fn a_call_runs_once_and_what_a_death_left_open_is_told() {
+        let ran = || point("tool.run", Phase::Before, "exec call");
+        let started = || commit(Phase::After, "toolStarted started=call");
+        let recorded = commit(Phase::After, "toolResult result=call");
+        let answered = |passed| story(&["a"], &["a"], passed);
+        check(&answered(vec![started(), ran(), recorded]), (0, 0, 0, 0));
+        check(&answered(vec![ran(), ran()]), (0, 0, 0, 1));
+        check(&answered(vec![started(), ran()]), (0, 0, 0, 1));
+    }
 }

@@ -1,133 +1,145 @@
 //! What the matrix prints: a line for each point, and the figures.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    time::Duration,
+};
 
-use claw_faults::Passed;
+use claw_faults::{Passed, Phase};
 
-use crate::{judge::Verdict, world::Story};
+use crate::{
+    choice::Spot,
+    judge::Verdict,
+    world::{Life, Story},
+};
 
 /// All conversations together.
 #[derive(Default)]
 pub(crate) struct Report {
-    rows: BTreeMap<(String, &'static str), Row>,
+    rows: BTreeMap<(String, Phase), Row>,
     total: Row,
-    windows: BTreeMap<String, usize>,
+    /// How many doubles came of a death at a point, by its name and kind.
+    doubles: BTreeMap<String, usize>,
     widths: Vec<Duration>,
     conversations: usize,
-    not_reached: usize,
-    pub(crate) faults: Vec<String>,
+    planned: usize,
+    faults: Vec<String>,
 }
 
 #[derive(Default, Clone, Copy)]
 struct Row {
-    kills: usize,
+    struck: usize,
     messages: usize,
     lost: usize,
     doubled: usize,
     died_in_window: usize,
-    doubled_in_window: usize,
+    doubles: usize,
     unknown: usize,
 }
 
 impl Row {
-    fn add(&mut self, kills: usize, verdict: &Verdict) {
-        self.kills += kills;
+    fn add(&mut self, struck: usize, verdict: &Verdict) {
+        self.struck += struck;
         self.messages += verdict.messages;
         self.lost += verdict.lost;
         self.doubled += verdict.doubled;
         self.died_in_window += verdict.died_in_window;
-        self.doubled_in_window += verdict.doubled_in_window;
+        self.doubles += verdict.doubles.len();
         self.unknown += verdict.unknown;
     }
 }
 
 impl Report {
-    /// How many processes were killed.
-    pub(crate) fn kills(&self) -> usize {
-        self.total.kills
-    }
-
-    /// How many conversations there were.
-    pub(crate) fn conversations(&self) -> usize {
-        self.conversations
-    }
-
-    /// Adds a conversation, which counts for the point at which its last killed process died.
+    /// Adds a conversation, which counts for the last point at which one of its processes was
+    /// struck.
     pub(crate) fn add(&mut self, story: &Story, verdict: Verdict) {
-        let names = story.spots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        self.conversations += 1;
-        let died: Vec<&Passed> = story
-            .lives
-            .iter()
-            .zip(&story.spots)
-            .filter(|(life, _)| life.killed)
-            .filter_map(|(life, spot)| {
-                life.passed.iter().rev().find(|point| {
-                    (&point.name, point.phase, point.occurrence)
-                        == (&spot.name, spot.phase, spot.occurrence)
-                })
-            })
-            .collect();
-        self.not_reached += story.spots.len() - died.len();
-        if let Some(point) = died.last() {
-            let row = self.rows.entry((point.name.clone(), point.phase.word())).or_default();
-            row.add(died.len(), &verdict);
-            if verdict.doubled_in_window > 0 {
-                let name = format!("{}:{} {}", point.name, point.phase, point.kind());
-                *self.windows.entry(name).or_default() += verdict.doubled_in_window;
-            }
+        let struck: Vec<&Passed> = story.lives.iter().filter_map(Life::struck_at).collect();
+        if let Some(point) = struck.last() {
+            let row = self.rows.entry((point.name.clone(), point.phase)).or_default();
+            row.add(struck.len(), &verdict);
         }
-        self.total.add(died.len(), &verdict);
+        self.conversations += 1;
+        self.planned += story.spots.len();
+        self.total.add(struck.len(), &verdict);
+        for name in verdict.doubles {
+            *self.doubles.entry(name).or_default() += 1;
+        }
         self.widths.extend(verdict.widths);
+        let names = names(&story.spots);
         self.faults.extend(verdict.faults.into_iter().map(|fault| format!("[{names}] {fault}")));
     }
 
     /// Adds a conversation that came to no end.
-    pub(crate) fn failed(&mut self, spots: &str, why: &str) {
+    pub(crate) fn failed(&mut self, spots: &[Spot], why: &str) {
         self.conversations += 1;
-        self.faults.push(format!("[{spots}] {why}"));
+        self.planned += spots.len();
+        self.faults.push(format!("[{}] {why}", names(spots)));
     }
+
+    /// What is going on, in one line.
+    pub(crate) fn progress(&self) -> Option<String> {
+        const EVERY: usize = 25;
+        (self.conversations % EVERY == 0).then(|| {
+            let (struck, faults) = (self.total.struck, self.faults.len());
+            format!("{} conversations, {struck} points struck, {faults} faults", self.conversations)
+        })
+    }
+
+    /// Fails the test when something is wrong, or when too little was struck to say so.
+    ///
+    /// Each name and phase of `chosen` must have been reached, and nine in ten of all points: two
+    /// conversations are never quite the same, so some of the later times that a point is passed
+    /// may not come.
+    #[track_caller]
+    pub(crate) fn demand(&self, chosen: &[Spot]) {
+        assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
+        let points: HashSet<_> =
+            chosen.iter().map(|spot| (spot.name.clone(), spot.phase)).collect();
+        let missed: Vec<_> = points.iter().filter(|point| !self.rows.contains_key(point)).collect();
+        assert!(missed.is_empty(), "never reached: {missed:?}");
+        assert!(self.total.struck * 10 >= self.planned * 9, "too few of the points were reached");
+    }
+}
+
+fn names(spots: &[Spot]) -> String {
+    spots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads =
-            ["kills", "messages", "lost", "doubled", "in window", "doubles there", "unknown"];
-        write!(f, "{:<32}", "point")?;
-        heads.iter().try_for_each(|head| write!(f, "{head:>14}"))?;
+        let heads = ["struck", "messages", "lost", "doubled", "in window", "doubles", "unknown"];
+        write!(f, "{:<26}", "point")?;
+        heads.iter().try_for_each(|head| write!(f, "{head:>11}"))?;
         writeln!(f)?;
         for ((name, phase), row) in &self.rows {
             line(f, &format!("{name}:{phase}"), row)?;
         }
         line(f, "all", &self.total)?;
-        writeln!(
-            f,
-            "{} conversations, {} points not reached",
-            self.conversations, self.not_reached
-        )?;
-        for (name, doubles) in &self.windows {
-            writeln!(f, "double in the window at {name}: {doubles}")?;
+        let (conversations, planned) = (self.conversations, self.planned);
+        writeln!(f, "{conversations} conversations, {planned} points were to be struck")?;
+        for (name, doubles) in &self.doubles {
+            writeln!(f, "doubles in the window, struck at {name}: {doubles}")?;
         }
         let mut widths = self.widths.clone();
         widths.sort_unstable();
         let at = |percent: usize| {
-            widths.get((widths.len() * percent / 100).min(widths.len().saturating_sub(1)))
+            let last = widths.len().saturating_sub(1);
+            widths.get((widths.len() * percent / 100).min(last)).copied().unwrap_or_default()
         };
+        let (p50, p99, longest) = (at(50), at(99), at(100));
+        let count = widths.len();
         writeln!(
             f,
-            "window from sent to marked: p50 {:?}, p99 {:?}, longest {:?}, of {} sendings",
-            at(50).copied().unwrap_or_default(),
-            at(99).copied().unwrap_or_default(),
-            at(100).copied().unwrap_or_default(),
-            widths.len()
+            "from sent to marked: p50 {p50:?}, p99 {p99:?}, longest {longest:?}, of {count} sendings"
         )
     }
 }
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, row: &Row) -> fmt::Result {
-    let Row { kills, messages, lost, doubled, died_in_window, doubled_in_window, unknown } = row;
-    let figures = [kills, messages, lost, doubled, died_in_window, doubled_in_window, unknown];
-    write!(f, "{name:<32}")?;
-    figures.iter().try_for_each(|figure| write!(f, "{figure:>14}"))?;
+    let Row { struck, messages, lost, doubled, died_in_window, doubles, unknown } = row;
+    let figures = [struck, messages, lost, doubled, died_in_window, doubles, unknown];
+    write!(f, "{name:<26}")?;
+    figures.iter().try_for_each(|figure| write!(f, "{figure:>11}"))?;
     writeln!(f)
 }

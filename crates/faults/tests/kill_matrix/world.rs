@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use claw_faults::{FAULT_KILL, FAULT_TRACE, Passed};
+use claw_faults::{FAULT_TRACE, Passed};
 use claw_testkit::{Asked, FakeAnthropic, FakeTelegram, anthropic, telegram, telegram::Sent};
 use nix::{
     sys::signal::{Signal, kill},
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    choice::Spot,
+    choice::{Blow, Spot},
     talk::{self, ADA, BOB, Line, PART_MAX, is_card},
 };
 
@@ -37,7 +37,7 @@ const ENDINGS_MAX: usize = 4;
 
 /// What the books say after a conversation.
 pub(crate) struct Story {
-    /// Where processes were to die, one after the other.
+    /// Where processes were to be struck, one after the other.
     pub(crate) spots: Vec<Spot>,
     /// What each process passed, the first one first.
     pub(crate) lives: Vec<Life>,
@@ -51,10 +51,24 @@ pub(crate) struct Story {
     pub(crate) written: Vec<String>,
 }
 
-/// What one process passed, and whether it was killed.
+/// What one process passed, and where it was struck.
 pub(crate) struct Life {
     pub(crate) passed: Vec<Passed>,
-    pub(crate) killed: bool,
+    /// How, and at which place in `passed`. Threads that went on for a moment may have passed more
+    /// after they were killed.
+    pub(crate) struck: Option<(Blow, usize)>,
+}
+
+impl Life {
+    /// The point at which it was struck.
+    pub(crate) fn struck_at(&self) -> Option<&Passed> {
+        self.passed.get(self.struck?.1)
+    }
+
+    /// Whether it was killed.
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(self.struck, Some((Blow::Kill, _)))
+    }
 }
 
 struct World {
@@ -68,7 +82,7 @@ struct World {
     said: Vec<Line>,
 }
 
-/// Has the whole conversation with processes that die at `spots`, and one more that lives.
+/// Has the whole conversation with processes that are struck at `spots`, and one more that is not.
 ///
 /// # Errors
 /// What went wrong with the processes, or what was not answered, in words.
@@ -105,7 +119,8 @@ impl World {
         for round in 0..ENDINGS_MAX {
             self.say(talk::last_words(round));
             self.until_answered().await?;
-            // Its end may be the point at which it is to die; then the next one has to end as well.
+            // The last process is one that nothing was to happen to: what an earlier one left in
+            // the store comes to light in it.
             if self.end().await? {
                 return Ok(());
             }
@@ -139,14 +154,14 @@ impl World {
         }
     }
 
-    /// Asks the process to end; `false` when it was killed instead, and another one runs now.
+    /// Asks the process to end; `false` when it was one to be struck, and another one runs now.
     async fn end(&mut self) -> Result<bool, String> {
         // A process that has ended already is not signalled: nobody reaped it, so its id is its own.
         if let Some(pid) = self.process.id().and_then(|pid| i32::try_from(pid).ok()) {
             kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|error| error.to_string())?;
         }
         let ended = self.process.wait().await.map_err(|error| error.to_string())?;
-        if ended.success() {
+        if ended.success() && self.ended.len() >= self.spots.len() {
             self.ended.push(ended);
             return Ok(true);
         }
@@ -154,15 +169,13 @@ impl World {
         Ok(false)
     }
 
-    /// Starts the successor of a process that was killed.
+    /// Starts the successor of a process that was to be struck.
     fn succeed(&mut self, ended: ExitStatus) -> Result<(), String> {
         self.ended.push(ended);
-        if ended.signal() != Some(Signal::SIGKILL as i32) {
-            return Err(format!("a process ended by itself: {ended}"));
-        }
         let number = self.ended.len();
-        if number > self.spots.len() {
-            return Err("a process was killed that was not to die".into());
+        let is_killed = ended.signal() == Some(Signal::SIGKILL as i32);
+        if number > self.spots.len() || !(is_killed || ended.success()) {
+            return Err(format!("a process ended by itself: {ended}"));
         }
         self.process = start(self.home.path(), number, self.spots.get(number))?;
         Ok(())
@@ -172,7 +185,13 @@ impl World {
         let life = |(number, ended): (usize, &ExitStatus)| {
             let passed = Passed::read(&trace(self.home.path(), number));
             let passed = passed.map_err(|error| error.to_string())?;
-            Ok::<_, String>(Life { passed, killed: !ended.success() })
+            let spot = self.spots.get(number);
+            let struck = spot.and_then(|spot| Some((spot.blow, spot.place_in(&passed)?)));
+            let life = Life { passed, struck };
+            if life.is_killed() == ended.success() {
+                return Err(format!("the trace of a process says something else than {ended}"));
+            }
+            Ok::<_, String>(life)
         };
         let lives = self.ended.iter().enumerate().map(life).collect::<Result<_, _>>()?;
         // No call was made, so there is no file: nothing was written.
@@ -232,7 +251,7 @@ fn start(home: &Path, number: usize, spot: Option<&Spot>) -> Result<Child, Strin
         .stderr(log)
         .kill_on_drop(true);
     if let Some(spot) = spot {
-        command.env(FAULT_KILL, spot.to_string());
+        command.env(spot.blow.variable(), spot.to_string());
     }
     command.spawn().map_err(|error| error.to_string())
 }

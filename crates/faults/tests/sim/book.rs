@@ -27,11 +27,12 @@ pub(crate) struct Book {
     pub(crate) platform: Books,
     /// How often each call of the tool had its effect.
     pub(crate) deeds: BTreeMap<String, u64>,
-    /// The messages on which the model fell silent.
-    pub(crate) silences: BTreeSet<String>,
+    /// The messages whose answer the vendor once broke off.
+    pub(crate) broken_off: BTreeSet<String>,
     pub(crate) conversations: Vec<Conversation>,
     pub(crate) totals: Totals,
     pub(crate) deaths: u64,
+    pub(crate) trace: Vec<String>,
     pub(crate) failures: u64,
     /// Whether some wait was not from the seed, so that the same seed may give another book.
     pub(crate) waited_by_id: bool,
@@ -85,10 +86,11 @@ impl Book {
             acts,
             platform: world.platform.books(),
             deeds: world.deeds.counts(),
-            silences: world.vendor.silences(),
+            broken_off: world.vendor.broken_off(),
             conversations,
             totals: store.totals().await.expect(WELL),
             deaths: world.deaths(),
+            trace: super::world::lock(&world.trace).clone(),
             failures: world.failures(),
             waited_by_id: world.waited_by_id(),
         }

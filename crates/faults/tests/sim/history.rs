@@ -19,8 +19,10 @@ use super::{
     world::World,
 };
 
-/// Of so many histories, one has its store on disk.
-pub(crate) const SQLITE_EVERY: u64 = 100;
+/// Whether the history of a seed has its store on disk, with threads of its own: one in a hundred.
+pub(crate) fn on_disk(seed: u64) -> bool {
+    seed % 100 == 99
+}
 
 /// How long a process is away before the next one begins. Unit: milliseconds. Longer than a commit
 /// takes that was under way when its process died; the longest makes replies expire.
@@ -32,7 +34,7 @@ const PATIENCE_MS: u64 = 4 * 3_600_000;
 
 /// Plays the history of a seed in a runtime of its own, and gives its book.
 pub(crate) fn play(story: Story) -> Book {
-    let on_disk = story.seed % SQLITE_EVERY == SQLITE_EVERY - 1;
+    let on_disk = on_disk(story.seed);
     let folder = tempfile::tempdir().expect("a folder can be made");
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -98,6 +100,9 @@ async fn live(world: &Arc<World>, gate: &Gate, number: u32, stop_at: &mut Option
         () = gate.dies() => Outcome::Over,
         () = until(world, *stop_at) => {
             *stop_at = None;
+            if world.waits.is_open(number, world.clock.elapsed() as i64) {
+                world.waits_by_id();
+            }
             life.end().await;
             Outcome::Over
         }

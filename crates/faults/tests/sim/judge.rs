@@ -50,10 +50,10 @@ fn answered(book: &Book, kept: &Kept) -> Result<(), String> {
             let tag = Story::tag(kept.act.chat, n);
             let told = |text: &&str| text.contains(&failure_mark(&tag));
             texts.iter().filter(|text| told(text)).count() == 1
-                || (book.silences.contains(&tag) && !texts.is_empty())
+                || (book.broken_off.contains(&tag) && !texts.is_empty())
         }
         (What::Says { n }, "stopped") if detail == "timeout" => {
-            book.silences.contains(&Story::tag(kept.act.chat, n)) && !texts.is_empty()
+            book.broken_off.contains(&Story::tag(kept.act.chat, n)) && !texts.is_empty()
         }
         (What::Says { .. }, "stopped") => book.acts.iter().any(|other| {
             let here = book.story.session(other.act.chat) == book.story.session(kept.act.chat);

@@ -47,7 +47,7 @@ impl Life {
         gate: &Gate,
         number: u32,
     ) -> Result<Self, claw_delivery::Error> {
-        let points = Points::new(Sick::new(Arc::clone(world), gate.clone()));
+        let points = Points::new(Sick::new(Arc::clone(world), gate.clone(), number));
         let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&world.store), points));
         let (fence, scribe) = take(world, &*store).await?;
         let line = || Line { world: Arc::clone(world), gate: gate.clone() };

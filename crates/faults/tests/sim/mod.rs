@@ -12,5 +12,6 @@ pub(crate) mod platform;
 mod sick;
 pub(crate) mod story;
 mod vendor;
+mod waits;
 mod wire;
 mod world;

@@ -1,9 +1,6 @@
 //! A platform that behaves, and its books: what people wrote, what arrived, what it was told.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Mutex,
-};
+use std::{collections::BTreeSet, sync::Mutex};
 
 use claw_domain::Inbound;
 use tokio::sync::Notify;
@@ -135,53 +132,5 @@ impl Platform {
 
     pub(crate) fn books(&self) -> Books {
         lock(&self.books).clone()
-    }
-}
-
-/// When a part is tried again after it was lost on the way.
-///
-/// The gateway spreads that time by the row's id, which is not seeded. The wire evens it out: a
-/// part that comes back within its spread is held until the whole wait is over.
-#[derive(Default)]
-pub(crate) struct Waits(Mutex<HashMap<String, Wait>>);
-
-#[derive(Clone, Copy, Default)]
-struct Wait {
-    /// `None` when the platform itself said when to come again.
-    lost_at: Option<[i64; 2]>,
-    tries: u32,
-    whole_ms: i64,
-}
-
-/// The longest spread: the last quarter of a minute.
-const SPREAD_MS_MAX: i64 = 15_000;
-
-impl Waits {
-    /// A part was lost at this time, by the runtime's clock and by the wall clock.
-    pub(crate) fn lost(&self, key: &str, at: [i64; 2]) {
-        lock(&self.0).entry(key.into()).or_default().lost_at = Some(at);
-    }
-
-    /// The part was not lost: if it comes again, then exactly when the platform said.
-    pub(crate) fn not_lost(&self, key: &str) {
-        lock(&self.0).entry(key.into()).or_default().lost_at = None;
-    }
-
-    /// The gateway has kept that a try has failed.
-    pub(crate) fn failed(&self, key: &str) {
-        let mut waits = lock(&self.0);
-        let wait = waits.entry(key.into()).or_default();
-        wait.tries += 1;
-        wait.whole_ms = 1_000 * (1 << (wait.tries - 1).min(20)).min(60);
-    }
-
-    /// How long a part that comes now is held. Unit: milliseconds.
-    pub(crate) fn rest(&self, key: &str, now: [i64; 2]) -> u64 {
-        let wait = lock(&self.0).get(key).copied().unwrap_or_default();
-        let Some(lost_at) = wait.lost_at else { return 0 };
-        // The gateway waits by one of the clocks; a clock that was set back tells them apart.
-        let rests = [0, 1].map(|clock| lost_at[clock] + wait.whole_ms - now[clock]);
-        let rest = rests.into_iter().find(|rest| (1..=SPREAD_MS_MAX + 1).contains(rest));
-        rest.map_or(0, |rest| rest as u64)
     }
 }

@@ -24,27 +24,32 @@ const AT_START: &[&str] =
 pub(crate) struct Sick {
     world: Arc<World>,
     gate: Gate,
+    life: u32,
     /// Each of them holds made-up time until it is dropped.
     under_way: Mutex<Vec<mpsc::Sender<()>>>,
 }
 
 impl Sick {
-    pub(crate) fn new(world: Arc<World>, gate: Gate) -> Self {
-        Self { world, gate, under_way: Mutex::default() }
+    pub(crate) fn new(world: Arc<World>, gate: Gate, life: u32) -> Self {
+        Self { world, gate, life, under_way: Mutex::default() }
     }
 
     /// Notes what the store has done, whether or not its caller will ever know.
     fn note(&self, point: &Point<'_>) {
         lock(&self.under_way).pop();
-        if point.name != "store.commit" || point.detail.ends_with(" failed") {
-            return;
-        }
-        for word in point.detail.split(' ') {
-            match word.split_once('=') {
-                Some(("sent", key)) => self.world.platform.marked(key),
-                Some(("pending", key)) => self.world.waits.failed(key),
+        for (what, key) in outbox_rows(point) {
+            match what {
+                "sent" => self.world.platform.marked(key),
+                "pending" => self.world.waits.kept(key),
                 _ => {}
             }
+        }
+    }
+
+    /// Notes what the process will know of it after so many milliseconds.
+    fn note_told(&self, point: &Point<'_>, ms: u64) {
+        for (_, key) in outbox_rows(point).filter(|(what, _)| *what == "pending") {
+            self.world.waits.told(key, self.life, (self.world.clock.elapsed() + ms) as i64);
         }
     }
 
@@ -71,19 +76,30 @@ impl Sick {
     }
 }
 
+/// What a commit that succeeded did to rows of the outbox: `sent`, `pending`, and the row's id, which
+/// is the part's key as well.
+fn outbox_rows<'a>(point: &Point<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let done = point.name == "store.commit" && !point.detail.ends_with(" failed");
+    point.detail.split(' ').filter(move |_| done).filter_map(|word| word.split_once('='))
+}
+
 /// Whether who is told of this failure waits for a while that is spread by a row's id: lanes before
 /// they run a turn again, and admission before it looks at a row again.
 fn waits_by_id(point: &Point<'_>) -> bool {
     if point.name != "store.commit" {
         return !AT_START.contains(&point.name);
     }
-    let kinds = point.detail.split(' ').next().unwrap_or_default();
     let steady = match point.phase {
         // Turns, the outbox and channels try again at times that are not spread.
         Phase::Before => &["runFinished", "user", "assistant", "toolStarted", "deliver", "receive"][..],
         Phase::After => &["deliver", "receive"][..],
     };
-    !steady.iter().any(|kind| kinds.contains(kind))
+    !steady.iter().any(|kind| kinds(point).contains(kind))
+}
+
+/// Of which kinds the changes of a commit are.
+fn kinds<'a>(point: &Point<'a>) -> &'a str {
+    point.detail.split(' ').next().unwrap_or_default()
 }
 
 impl Plan for Sick {
@@ -92,7 +108,7 @@ impl Plan for Sick {
             self.note(point);
         }
         let world = &self.world;
-        let dice = world.roll(point.name, point.phase.word());
+        let dice = world.roll(point.name, &format!("{} {}", point.phase, kinds(point)));
         if self.gate.is_dead() || world.dies(&self.gate, dice) {
             return Action::Delay(FOR_EVER);
         }
@@ -104,6 +120,9 @@ impl Plan for Sick {
             return Action::GoOn;
         }
         let ms = dice.about("time").within(1..world.story.ills.store_ms_max);
+        if point.phase == Phase::After {
+            self.note_told(point, ms);
+        }
         Action::Delay(Duration::from_millis(ms))
     }
 }

@@ -157,7 +157,7 @@ impl Ills {
         let rate = |what: &str, rates: &[u64]| dice.about(what).pick(rates);
         Self {
             commit: rate("commit", &[0, 0, 20, 100]),
-            commit_kept: rate("commit kept", &[0]),
+            commit_kept: rate("commit kept", &[0, 0, 0, 50]),
             read: rate("read", &[0, 0, 0, 0, 0, 0, 50]),
             network: rate("network", &[0, 20, 100, 300]),
             throttled: rate("throttled", &[0, 0, 50, 200]),

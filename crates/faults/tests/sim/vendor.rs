@@ -18,14 +18,15 @@ use super::{dice::Dice, gate::Gate, wire::TEXT_MAX, world::World, world::lock};
 pub(crate) struct Vendor {
     /// How often each step of each answer was asked for.
     asked: Mutex<HashMap<(String, usize), u64>>,
-    /// Messages on which the model fell silent for good.
-    silent: Mutex<BTreeSet<String>>,
+    /// Messages whose answer once stopped in the middle without a word.
+    broken_off: Mutex<BTreeSet<String>>,
 }
 
 impl Vendor {
-    /// The messages on which the model fell silent for good at least once.
-    pub(crate) fn silences(&self) -> BTreeSet<String> {
-        lock(&self.silent).clone()
+    /// The messages whose answer once stopped in the middle: the stream was cut, or fell silent. The
+    /// gateway has to find its own words for that.
+    pub(crate) fn broken_off(&self) -> BTreeSet<String> {
+        lock(&self.broken_off).clone()
     }
 
     fn ask(&self, tag: &str, step: usize) -> u64 {
@@ -117,9 +118,9 @@ impl Provider for Line {
                 1..6 => None,
                 _ => Some(Ending::Fails(error)),
             };
-        }
-        if let Some(Ending::Silence) = ending {
-            lock(&world.vendor.silent).insert(tag.to_owned());
+            if !matches!(ending, Some(Ending::Fails(_))) {
+                lock(&world.vendor.broken_off).insert(tag.to_owned());
+            }
         }
         let rest = Rest {
             world: Arc::clone(&self.world),

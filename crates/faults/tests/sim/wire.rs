@@ -58,20 +58,19 @@ impl Wire {
         Ok(answer)
     }
 
-    fn now(&self) -> [i64; 2] {
-        let clock = &self.world.clock;
-        [clock.elapsed() as i64, clock.now().as_millisecond()]
+    fn wall(&self) -> i64 {
+        self.world.clock.now().as_millisecond()
     }
 
     /// A request or an answer is lost: the gateway is told, or hears nothing until it gives up.
-    async fn lose(&self, dice: Dice, key: &str, began: [i64; 2], held: bool) -> Error {
+    async fn lose(&self, dice: Dice, key: &str, began: i64, held: bool) -> Error {
         // Where it was held, the gateway's patience would end at a time that no seed knows.
         if dice.about("silence").falls(300) && !held {
-            self.world.waits.lost(key, began.map(|at| at + DELIVERY_MS_MAX));
+            self.world.waits.lost(key, began + DELIVERY_MS_MAX);
             pending::<()>().await;
         }
         self.world.take(&self.gate, dice.about("notice").within(1..3_000)).await;
-        self.world.waits.lost(key, self.now());
+        self.world.waits.lost(key, self.wall());
         lost("a part")
     }
 }
@@ -114,11 +113,11 @@ impl Channel for Wire {
         let Action::Send { text, .. } = &outbound.action else {
             return Err(Error::Unsupported { channel: "wire".into(), action: "do this" });
         };
+        let (began, elapsed) = (self.wall(), world.clock.elapsed() as i64);
+        let held = world.waits.rest(key, self.life, elapsed, began);
+        world.take(&self.gate, held).await;
         let dice = world.roll("send", chat);
         world.pass(&self.gate, dice.about("before")).await;
-        let began = self.now();
-        let held = world.waits.rest(key, began);
-        world.take(&self.gate, held).await;
         let there = dice.about("there");
         if world.fails(there, ills.network) {
             return Err(self.lose(there, key, began, held > 0).await);

@@ -18,9 +18,10 @@ use super::{
     deeds::Deeds,
     dice::Dice,
     gate::Gate,
-    platform::{Platform, Waits},
+    platform::Platform,
     story::Story,
     vendor::Vendor,
+    waits::Waits,
 };
 
 pub(crate) struct World {
@@ -38,6 +39,7 @@ pub(crate) struct World {
     failures: AtomicU64,
     deaths: AtomicU64,
     by_id: AtomicBool,
+    pub(crate) trace: Mutex<Vec<String>>,
     rolls: Mutex<HashMap<(&'static str, String), (u64, u64)>>,
 }
 
@@ -62,6 +64,7 @@ impl World {
             failures: AtomicU64::new(0),
             deaths: AtomicU64::new(0),
             by_id: AtomicBool::new(false),
+            trace: Mutex::default(),
             rolls: Mutex::default(),
         }
     }
@@ -84,6 +87,7 @@ impl World {
             *at = now;
             *nth
         };
+        lock(&self.trace).push(format!("{now} {point} {who} {nth}"));
         self.story.dice.about(point).about(who).nth(now).nth(nth)
     }
 

@@ -13,7 +13,9 @@ use claw_protocol::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Failure, Method, Reply, failed, not_taken, operator, refused, sessions, within};
+use super::{
+    Answer, Call, Failure, Method, Reply, failed, not_taken, operator, refused, sessions, within,
+};
 use crate::{
     bus::Hold,
     history::message,
@@ -188,7 +190,7 @@ pub(super) async fn submit(call: &Call, message: Message) -> Result<(Submitted, 
         kind: InboundKind::Message(MessageText { text, ..MessageText::default() }),
     };
     let hold = core.bus.hold(&run, &session, asker);
-    let submitted = core.delivery.submit(inbound).await.map_err(|error| not_taken(&error))?;
+    let submitted = core.delivery.submit(inbound).await.map_err(|error| not_taken(core, &error))?;
     Ok((submitted, hold))
 }
 

@@ -225,8 +225,10 @@ fn failed(error: impl Display) -> Failure {
     ErrorShape::unavailable(message).into()
 }
 
-/// What a client is told of work that was not taken: why, and what to do about it.
-fn not_taken(error: &claw_delivery::Error) -> Failure {
+/// What a client is told of work that was not taken: why, and what to do about it. Whoever asks for
+/// the gateway's health next has it looked at anew.
+fn not_taken(core: &Core, error: &claw_delivery::Error) -> Failure {
+    core.health.forget();
     failed(with_hint(error, error.hint()))
 }
 

@@ -5,5 +5,6 @@ mod events;
 mod frames;
 mod handshake;
 mod http;
+mod letters;
 mod methods;
 mod support;

@@ -117,7 +117,12 @@ async fn stop_and_wait(core: &Core, key: &SessionKey) -> Result<(), Failure> {
 }
 
 async fn current(core: &Core, key: &SessionKey) -> Result<Option<Session>, Failure> {
-    core.store.session(key).await.map_err(failed)
+    let session = core.store.session(key).await.map_err(failed)?;
+    if let Some(session) = &session {
+        // Another gateway may have written to it with a clock that is ahead of ours.
+        core.scribe.observe(session.newest);
+    }
+    Ok(session)
 }
 
 fn opened(core: &Core, key: &SessionKey, why: &str, chat: ChatKind) -> EventBody {

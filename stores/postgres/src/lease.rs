@@ -1,0 +1,190 @@
+//! Who holds what: leases, the fences that prove them, and what is held under them.
+
+use claw_domain::{AccountId, ChannelId, InboxId, NodeId, SessionKey, Timestamp};
+use claw_store::{Claim, Claiming, Error, Fence, Holding, InboxRow, Lease, OutboxRow};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{
+    column::{Columns, count, node, text},
+    conn::{Conn, values},
+    error::Fault,
+    inbox, outbox,
+    readers::Readers,
+};
+
+const KNOWN: &str = "SELECT owner, epoch FROM leases WHERE epoch = ANY($1)";
+const CLAIM: &str = "INSERT INTO leases (name, owner, epoch, until)
+    VALUES ($1, $2, nextval('epochs'), $4)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until, epoch =
+        CASE WHEN leases.owner = excluded.owner THEN leases.epoch ELSE excluded.epoch END
+    WHERE leases.owner = excluded.owner OR leases.until <= $3
+    RETURNING owner, epoch";
+/// Ends the leases that are over, but never one's own.
+const REVOKE: &str = "DELETE FROM leases WHERE until <= $1 AND epoch <> $2";
+const REVOKE_HOLDER: &str = "DELETE FROM leases WHERE until <= $1 AND epoch <> $2
+    AND epoch = (SELECT epoch FROM holdings WHERE name = $3)";
+const TAKE: &str = "INSERT INTO holdings (name, session, channel, account, epoch)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch
+    WHERE holdings.epoch = excluded.epoch
+        OR NOT EXISTS (SELECT 1 FROM leases WHERE leases.epoch = holdings.epoch)";
+const RELEASE: &str = "DELETE FROM holdings WHERE name = ANY($1) AND epoch = $2";
+/// Holdings of leases that are gone are free, so they need no row.
+const SWEEP: &str = "DELETE FROM holdings
+    WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.epoch = holdings.epoch)";
+const LANES: &str = "SELECT session, holdings.epoch FROM holdings
+    JOIN leases USING (epoch) WHERE session IS NOT NULL";
+
+/// What the writer asks and writes here.
+pub(crate) const WRITER: [&str; 8] =
+    [KNOWN, CLAIM, REVOKE, REVOKE_HOLDER, TAKE, RELEASE, SWEEP, LANES];
+
+const ACCOUNTS: &str = "SELECT channel, account, owner FROM holdings
+    JOIN leases USING (epoch) WHERE channel IS NOT NULL AND until > $1 ORDER BY channel, account";
+
+/// Orphans that are looked at together.
+const PAGE: usize = 256;
+
+/// Those of these fences that are the newest of their leases.
+pub(crate) async fn known(
+    conn: &Conn,
+    fences: impl IntoIterator<Item = &Fence>,
+) -> Result<Vec<Fence>, Fault> {
+    let epochs: Vec<i64> = fences.into_iter().map(|fence| count(fence.epoch)).collect();
+    conn.query(KNOWN, &[&epochs]).await?.iter().map(|row| row.fence(0, 1)).collect()
+}
+
+/// Refuses a fence that is not the newest of its lease.
+pub(crate) async fn check(conn: &Conn, fence: &Fence) -> Result<(), Fault> {
+    if known(conn, [fence]).await?.contains(fence) { Ok(()) } else { Err(Error::fenced(fence).into()) }
+}
+
+pub(crate) async fn claim(
+    conn: &Conn,
+    lease: Lease,
+    owner: NodeId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Fence>, Fault> {
+    let (name, owner) = (lease.name(), node(owner));
+    let (now, until) = (now.as_millisecond(), until.as_millisecond());
+    let rows = conn.query(CLAIM, values![name owner now until]).await?;
+    rows.first().map(|row| row.fence(0, 1)).transpose()
+}
+
+pub(crate) async fn take(
+    conn: &Conn,
+    fence: Fence,
+    holding: Holding,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let (name, epoch, now) = (holding.name(), count(fence.epoch), now.as_millisecond());
+    let name = text(&name);
+    let in_the_way = values![now epoch name];
+    // What is done for a fence that turns out to be old is taken back with this job.
+    let (fenced, revoked, taken) = futures_util::join!(
+        check(conn, &fence),
+        conn.execute(REVOKE_HOLDER, in_the_way),
+        put(conn, fence, &holding),
+    );
+    fenced?;
+    revoked?;
+    taken
+}
+
+/// Whether the holding was free or held by `fence`, which has it now.
+async fn put(conn: &Conn, fence: Fence, holding: &Holding) -> Result<bool, Fault> {
+    let name = holding.name();
+    let (session, account) = match holding {
+        Holding::Lane(session) => (Some(text(session.as_str())), None),
+        Holding::Account(channel, account) => {
+            (None, Some((text(channel.as_str()), text(account.as_str()))))
+        }
+    };
+    let (channel, account) = account.unzip();
+    let (name, epoch) = (text(&name), count(fence.epoch));
+    Ok(conn.execute(TAKE, values![name session channel account epoch]).await? == 1)
+}
+
+pub(crate) async fn release(
+    conn: &Conn,
+    fence: Fence,
+    holdings: Vec<Holding>,
+) -> Result<(), Fault> {
+    let names: Vec<String> =
+        holdings.iter().map(|holding| text(&holding.name()).into_owned()).collect();
+    conn.execute(RELEASE, &[&names, &count(fence.epoch)]).await.map(drop)
+}
+
+pub(crate) async fn claim_inbox(
+    conn: &Conn,
+    fence: Fence,
+    claim: Claim,
+) -> Result<Vec<InboxRow>, Fault> {
+    let (now, epoch) = (claim.now.as_millisecond(), count(fence.epoch));
+    let over = values![now epoch];
+    let (fenced, revoked, swept, lanes) = futures_util::join!(
+        check(conn, &fence),
+        conn.execute(REVOKE, over),
+        conn.execute(SWEEP, &[]),
+        conn.query(LANES, &[]),
+    );
+    fenced?;
+    revoked?;
+    swept?;
+    let lane = |row: &Row| Ok::<_, Fault>((row.text::<SessionKey>(0)?, row.number(1)?));
+    let lanes: Vec<_> = lanes?.iter().map(lane).collect::<Result<_, _>>()?;
+    let mut claiming = Claiming::new(&fence, &claim, lanes);
+    let mut after = InboxId(Uuid::nil());
+    while !claiming.is_full() {
+        let page = inbox::orphans(conn, after, PAGE).await?;
+        let last = page.len() < PAGE;
+        after = page.last().map_or(after, |row| row.id);
+        for row in page {
+            claiming.offer(row);
+        }
+        if last {
+            break;
+        }
+    }
+    let (rows, lanes) = claiming.finish();
+    if !rows.is_empty() {
+        inbox::own(conn, &fence, &rows).await?;
+    }
+    for session in lanes {
+        put(conn, fence, &Holding::Lane(session)).await?;
+    }
+    Ok(rows)
+}
+
+pub(crate) async fn claim_outbox(
+    conn: &Conn,
+    fence: Fence,
+    most: usize,
+) -> Result<Vec<OutboxRow>, Fault> {
+    let (fenced, rows) =
+        futures_util::join!(check(conn, &fence), outbox::claim(conn, &fence, most));
+    fenced?;
+    rows
+}
+
+pub(crate) async fn adopt(conn: &Conn, fence: Fence) -> Result<(), Fault> {
+    let (fenced, inbox, outbox) = futures_util::join!(
+        check(conn, &fence),
+        inbox::adopt(conn, &fence),
+        outbox::adopt(conn, &fence),
+    );
+    fenced.and(inbox).and(outbox)
+}
+
+pub(crate) async fn accounts_held(
+    readers: &Readers,
+    now: Timestamp,
+) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
+    let account = |row: &Row| {
+        let owner: i64 = row.value(2)?;
+        Ok((row.text(0)?, row.text(1)?, NodeId(owner.cast_unsigned())))
+    };
+    readers.all(ACCOUNTS, &[&now.as_millisecond()], account).await
+}
