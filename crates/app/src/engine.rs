@@ -300,7 +300,7 @@ impl Engine {
                     }
                 }
                 Err(error) => {
-                    warn!(channel = %key.0, account = %key.1, %error, "could not ask who receives here")
+                    warn!(channel = %key.0, account = %key.1, %error, "could not ask who receives here");
                 }
             }
             tokio::select! {

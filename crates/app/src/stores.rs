@@ -69,7 +69,13 @@ impl StoreUrl {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(Sqlite::open(path).await?),
             Self::Memory => Arc::new(Memory::default()),
-            Self::Postgres(_url) => return Err(StartError::NotHere("store.url: postgres")),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => {
+                use claw_store_postgres::{Options, Postgres};
+                Arc::new(Postgres::open(url, Options::default()).await?)
+            }
+            #[cfg(not(feature = "postgres"))]
+            Self::Postgres(_url) => return Err(StartError::NotHere("PostgreSQL (this build is without it)")),
         })
     }
 }

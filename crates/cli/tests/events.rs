@@ -14,7 +14,7 @@ use support::{DEMO, Rig};
 fn a_log_is_checked_and_carried_to_another_installation() {
     let (here, there) = (Rig::with_config(DEMO), Rig::with_config(DEMO));
     here.prints(&["agent", "--local", "-m", "said here"]);
-    there.prints(&["agent", "--local", "-m", "said there", "--session", "other"]);
+    there.prints(&["agent", "--local", "-m", "said there", "--session-key", "other"]);
     let report = here.json(&["events", "verify", "--json"]);
     assert_eq!((&report["sessions"], &report["entries"]), (&json!(1), &json!(2)));
     assert_eq!(report["differences"], json!([]));

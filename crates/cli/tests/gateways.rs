@@ -54,9 +54,9 @@ impl World {
     /// Starts one more gateway; through `proxy`, when there is one.
     fn gateway(&mut self, proxy: Option<SocketAddr>) -> Gateway {
         let home = tempfile::tempdir().unwrap();
-        let mut url = self.server.url("claw");
+        let mut url = self.server.url("postgres");
         if let Some(proxy) = proxy {
-            url = url.replace(&self.server.address().to_string(), &proxy.to_string());
+            url = url.replace(&format!(":{}/", self.server.port()), &format!(":{}/", proxy.port()));
         }
         let config = json!({
             "agents": { "defaults": { "model": { "primary": "fake/model-a" } } },
@@ -135,6 +135,15 @@ fn check(sent: &[Sent], in_window: usize) {
     }
 }
 
+/// What `cargo xtask soak gateways` keeps.
+fn figure(what: &str, sent: &[Sent]) {
+    let doubled = answers(sent).values().filter(|times| **times > 1).count();
+    println!(
+        "figure: {what}: messages answered = {}, lost 0, doubles in the window {doubled}",
+        answers(sent).len()
+    );
+}
+
 /// Waits until a gateway says that it is ready, and what it says then.
 async fn ready(gateway: &Gateway) -> Value {
     loop {
@@ -161,6 +170,7 @@ async fn when_one_of_three_gateways_is_killed_the_others_answer_every_message_on
     let sent = world.settled().await;
     // A part that was sent while it died, before its mark: the window.
     check(&sent, PEOPLE.count());
+    figure("killed", &sent);
     ready(&second).await;
     assert_eq!((second.terminate(), third.terminate()), (Some(0), Some(0)));
 }
@@ -186,6 +196,7 @@ async fn a_gateway_stopped_in_the_middle_of_a_send_is_shut_out_and_comes_back() 
     ready(&first).await;
     let sent = world.settled().await;
     check(&sent, 1);
+    figure("stopped in the middle of a send", &sent);
     for gateway in [first, second, third] {
         assert_eq!(gateway.terminate(), Some(0));
     }
@@ -194,7 +205,8 @@ async fn a_gateway_stopped_in_the_middle_of_a_send_is_shut_out_and_comes_back() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_cut_off_from_the_store_stops_and_the_others_take_over() {
     let Some(mut world) = World::new().await else { return };
-    let proxy = Proxy::start(world.server.address()).await.unwrap();
+    let proxy =
+        Proxy::start((std::net::Ipv4Addr::LOCALHOST, world.server.port()).into()).await.unwrap();
     let first = world.gateway(Some(proxy.address()));
     let (second, third) = (world.gateway(None), world.gateway(None));
     ready(&first).await;
@@ -208,6 +220,7 @@ async fn a_gateway_that_is_cut_off_from_the_store_stops_and_the_others_take_over
     ready(&first).await;
     let sent = world.settled().await;
     check(&sent, PEOPLE.count());
+    figure("cut off", &sent);
     for gateway in [first, second, third] {
         assert_eq!(gateway.terminate(), Some(0));
     }
@@ -220,9 +233,39 @@ async fn the_server_restarts_and_nothing_is_lost() {
     ready(&first).await;
     world.everybody_writes();
     world.model.wait_for_requests(3).await;
-    world.server.restart();
+    world.server.restart().await;
     world.everybody_writes();
     let sent = world.settled().await;
     check(&sent, PEOPLE.count());
+    figure("server restarted", &sent);
+    assert_eq!((first.terminate(), second.terminate()), (Some(0), Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_any_gateway_gets_the_answer_and_the_history_of_a_run_on_another() {
+    let Some(mut world) = World::new().await else { return };
+    let (first, second) = (world.gateway(None), world.gateway(None));
+    let say = |home: usize, text: &str| {
+        let words = ["agent", "--session-id", "agent:main:shared", "-m", text];
+        let mut command = process::command(world.homes[home].path());
+        let output = command.args(words).output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        printed
+    };
+    // The first message makes the lane the first gateway's; the second one comes in elsewhere.
+    assert_eq!(say(0, "question 1").trim(), "to question 1");
+    assert_eq!(say(1, "question 2").trim(), "to question 2");
+    let ended = |gateway: &Gateway| gateway.printed().matches("turn ended").count();
+    assert_eq!((ended(&first), ended(&second)), (2, 0));
+    let history = process::command(world.homes[1].path())
+        .args(["gateway", "call", "chat.history", "--params"])
+        .arg(json!({ "sessionKey": "agent:main:shared" }).to_string())
+        .output()
+        .unwrap();
+    let history = String::from_utf8_lossy(&history.stdout).into_owned();
+    for words in ["question 1", "to question 2"] {
+        assert!(history.contains(words), "{history}");
+    }
     assert_eq!((first.terminate(), second.terminate()), (Some(0), Some(0)));
 }

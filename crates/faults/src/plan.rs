@@ -1,11 +1,16 @@
 //! What a process is told through its environment: where to die, where to fail, and where to write
 //! its points.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{Action, Phase, Plan, Point, Points, Trace, trace::parse_point};
 
-/// The variable that names the point to die at: `store.commit:before@3`.
+/// The variable that names the point to die at: `store.commit:before@3` is the third time that the
+/// point is passed, `store.commit:before@3 receive` the third time with a detail of this kind.
 pub const FAULT_KILL: &str = "FAULT_KILL";
 
 /// The variable that names the point at which a call fails, in the same form.
@@ -37,32 +42,41 @@ pub enum BadPlan {
 }
 
 /// Does one thing at one point, one time that it is passed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Once {
     name: String,
     phase: Phase,
     occurrence: u64,
+    /// The first word of the detail; any when it is empty.
+    kind: String,
     action: Action,
+    /// How often a point like this was passed.
+    passed: AtomicU64,
 }
 
 impl Once {
     fn parse(variable: &'static str, value: String, action: Action) -> Result<Self, BadPlan> {
-        match parse_point(&value) {
+        let (point, kind) = value.split_once(' ').unwrap_or((&value, ""));
+        match parse_point(point) {
             Some((name, phase, occurrence)) => {
-                Ok(Self { name: name.into(), phase, occurrence, action })
+                let (name, kind, passed) = (name.into(), kind.into(), AtomicU64::new(0));
+                Ok(Self { name, phase, occurrence, kind, action, passed })
             }
             None => Err(BadPlan::Point { variable, value }),
         }
+    }
+
+    /// Counts the point when it is like this one; whether its time has come.
+    fn is_now(&self, point: &Point<'_>) -> bool {
+        let is_like = (point.name, point.phase) == (self.name.as_str(), self.phase)
+            && (self.kind.is_empty() || self.kind == point.kind());
+        is_like && self.passed.fetch_add(1, Ordering::Relaxed) + 1 == self.occurrence
     }
 }
 
 impl Plan for Vec<Once> {
     fn decide(&self, point: &Point<'_>) -> Action {
-        let here = |once: &&Once| {
-            (point.name, point.phase, point.occurrence)
-                == (once.name.as_str(), once.phase, once.occurrence)
-        };
-        self.iter().find(here).map_or(Action::GoOn, |once| once.action)
+        self.iter().find(|once| once.is_now(point)).map_or(Action::GoOn, |once| once.action)
     }
 }
 
@@ -106,6 +120,15 @@ mod tests {
         assert_eq!(pass("store.close", Phase::After), Action::GoOn);
         assert_eq!(pass("store.commit", Phase::After), Action::Fail);
         assert_eq!(pass("store.commit", Phase::After), Action::GoOn);
+    }
+
+    #[test]
+    fn a_point_with_a_kind_counts_only_those_of_its_kind() {
+        let points = with(&[(FAULT_FAIL, "store.commit:after@2 receive")]).unwrap().unwrap();
+        let pass = |detail| points.pass("store.commit", Phase::After, detail);
+        let all = ["receive", "advance", "", "receive+advance", "receive id", "receive"].map(pass);
+        let expected = [Action::GoOn; 4].into_iter().chain([Action::Fail, Action::GoOn]);
+        assert!(all.into_iter().eq(expected), "{all:?}");
     }
 
     #[test]

@@ -55,6 +55,13 @@ pub struct Point<'a> {
     pub detail: &'a str,
 }
 
+impl Point<'_> {
+    /// The first word of the detail.
+    pub fn kind(&self) -> &str {
+        self.detail.split(' ').next().unwrap_or_default()
+    }
+}
+
 /// What is done at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {

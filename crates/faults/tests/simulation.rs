@@ -17,15 +17,17 @@ use std::{
     time::Instant,
 };
 
+use claw_domain::EntryBody;
 use sim::{
     book::Book,
     history::{on_disk, play},
     judge::judge,
-    story::Story,
+    platform::{Again, Arrival},
+    story::{Ills, Story},
 };
 
 /// Enough for some fifteen seconds without optimization on two cores.
-const HISTORIES: u64 = 2_000;
+const HISTORIES: u64 = 1_000;
 
 /// Histories are played by so many threads; each has a runtime of its own.
 const THREADS: usize = 2;
@@ -68,22 +70,67 @@ fn whatever_fails_every_message_is_answered_once_and_in_order_or_its_sender_told
     assert!(told.is_empty(), "{count} histories went wrong\n{}", told.join("\n"));
 }
 
-/// Seeds that are played twice. Those whose waits came from ids as well may differ and are left
-/// out; they are few.
-const TWICE: std::ops::Range<u64> = 0..400;
+/// Seeds that are played twice. Histories over SQLite, which has threads, and those in which somebody
+/// waited for a time that comes from an id may differ, and are left out.
+const TWICE: std::ops::Range<u64> = 0..100;
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
     let mut same = 0;
     for seed in TWICE.filter(|seed| !on_disk(*seed)) {
         let (one, other) = (play(Story::of(seed)), play(Story::of(seed)));
-        if one.waited_by_id || other.waited_by_id {
-            continue;
+        if !one.waited_by_id && !other.waited_by_id {
+            assert_eq!(one.tell(), other.tell(), "seed {seed}");
+            same += 1;
         }
-        assert_eq!(one.tell(), other.tell(), "seed {seed}");
-        same += 1;
     }
     assert!(same * 2 > TWICE.count(), "only {same} seeds could be compared");
+}
+
+/// A history in which several messages of one chat are answered, with deeds and without failures.
+fn peaceful() -> Book {
+    let is_rich = |book: &Book| book.deeds.len() > 1 && book.platform.arrivals.len() > 4;
+    let mut books = (0..).map(|seed| play(Story { ills: Ills::NONE, ..Story::of(seed) }));
+    books.find(is_rich).expect("there are endless seeds")
+}
+
+#[test]
+fn the_judge_finds_whatever_is_done_to_a_right_history() {
+    let right = peaceful();
+    assert_eq!(judge(&right), Vec::<String>::new());
+    let check = |complaint: &str, wrong: fn(&mut Book)| {
+        let mut book = right.clone();
+        wrong(&mut book);
+        let found = judge(&book);
+        assert!(found.iter().any(|line| line.contains(complaint)), "{complaint}: {found:?}");
+    };
+    check("was lost", |book| book.acts[0].row = None);
+    check("is sent without reason", |book| drop(book.platform.arrivals.remove(0)));
+    check("nobody had queued it", |book| book.platform.arrivals[0].key = "another".into());
+    check("arrived again", |book| book.platform.arrivals[0].again = Again::Wrongly);
+    check("was said twice", |book| {
+        let second = Arrival { key: "another".into(), ..answer(book).clone() };
+        book.platform.arrivals.push(second);
+    });
+    check("arrived after", |book| book.platform.arrivals.reverse());
+    check("was answered with []", |book| book.acts.iter_mut().for_each(|act| act.parts.clear()));
+    check("was carried out 2 times", |book| *book.deeds.values_mut().next().unwrap() += 1);
+    check("is told as done and was not", |book| book.deeds.clear());
+    check("on its path", |book| drop(book.conversations[0].path.pop()));
+    check("has no result of", |book| {
+        for conversation in &mut book.conversations {
+            conversation.path.retain(|entry| !matches!(entry.body, EntryBody::ToolResult(_)));
+            conversation.entries = conversation.path.len();
+        }
+    });
+    check("the log says", |book| book.conversations[0].folded = None);
+    check("still open", |book| book.totals.inbox_open = 1);
+}
+
+/// The first arrival that answers a message of the model.
+fn answer(book: &Book) -> &Arrival {
+    let mut arrivals = book.platform.arrivals.iter();
+    arrivals.find(|arrival| arrival.text.contains("[m")).expect("the history has answers")
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -143,20 +190,4 @@ impl Sums {
             sum(&self.failures),
         )
     }
-}
-
-#[test]
-fn zz_probe() {
-    let seed = number("PROBE").unwrap();
-    let first = play(Story::of(seed)).trace;
-    for _ in 0..30 {
-        let other = play(Story::of(seed)).trace;
-        if let Some(at) = (0..first.len()).find(|&at| first.get(at) != other.get(at)) {
-            for line in &first[at.saturating_sub(12)..(at + 6).min(first.len())] { println!("1 {line}"); }
-            for line in &other[at.saturating_sub(12)..(at + 6).min(other.len())] { println!("2 {line}"); }
-            println!("{:#?}", Story::of(seed).ills);
-            return;
-        }
-    }
-    println!("same");
 }

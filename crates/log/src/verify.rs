@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use claw_domain::{Session, SessionKey};
+use claw_domain::{Session, SessionKey, millis};
 use claw_store::{Error, SessionFilter, Snapshot, Store};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -191,10 +191,14 @@ async fn compare_sessions(
     Ok(())
 }
 
-/// Whether two records say the same. Costs are sums of fractions that went through text.
+/// Whether two records say the same. Costs are sums of fractions that went through text, and times
+/// were once kept more finely than the log's milliseconds.
 fn same(expected: &Session, found: &Session) -> bool {
     let near = (expected.cost - found.cost).abs() <= 1e-9 * expected.cost.abs().max(1.0);
-    near && Session { cost: found.cost, ..expected.clone() } == *found
+    let [created_at, updated_at] =
+        [found.created_at, found.updated_at].map(|at| millis(at.as_millisecond()));
+    let found = Session { created_at, updated_at, ..found.clone() };
+    near && Session { cost: found.cost, ..expected.clone() } == found
 }
 
 /// The fields in which two records differ.

@@ -27,9 +27,13 @@ struct Use {
 
 #[tokio::test]
 async fn a_file_stops_growing_once_the_retention_has_passed() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("claw.sqlite");
     if std::env::var("CLAW_SOAK").is_ok_and(|value| value == "1") {
+        // In memory, where there is such a place: it is the size that is measured, not the disk.
+        let memory = Path::new("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => TempDir::new_in(memory).unwrap(),
+            false => TempDir::new().unwrap(),
+        };
         for retention_days in [90, 365] {
             let path = folder.path().join(format!("{retention_days}.sqlite"));
             let year = Use { days: 365, messages_a_day: 300, retention_days };
@@ -37,6 +41,8 @@ async fn a_file_stops_growing_once_the_retention_has_passed() {
         }
         return;
     }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("claw.sqlite");
     let months = Use { days: 45, messages_a_day: 3, retention_days: 30 };
     let lived = live(&path, &months).await;
     let (at_retention, at_end) = (lived.sizes[31], *lived.sizes.last().unwrap());

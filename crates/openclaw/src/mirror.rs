@@ -105,7 +105,7 @@ struct Cursor {
     files: BTreeMap<String, u64>,
 }
 
-pub(crate) struct Mirror<'a> {
+struct Mirror<'a> {
     store: &'a dyn Store,
     state: &'a Path,
     seq: Seq,
@@ -113,7 +113,7 @@ pub(crate) struct Mirror<'a> {
 
 impl<'a> Mirror<'a> {
     /// Brings the files to where the cursor says that they are, or writes all of them.
-    pub(crate) async fn open(store: &'a dyn Store, state: &'a Path) -> Result<Self, Error> {
+    async fn open(store: &'a dyn Store, state: &'a Path) -> Result<Self, Error> {
         let mut mirror = Self { store, state, seq: Seq(0) };
         let cursor = match files::object(&state.join(CURSOR)).await? {
             Some(Ok(cursor)) => serde_json::from_value(Value::Object(cursor)).unwrap_or_default(),
@@ -132,7 +132,7 @@ impl<'a> Mirror<'a> {
     }
 
     /// Writes the next events; whether there were any.
-    pub(crate) async fn step(&mut self) -> Result<bool, Error> {
+    async fn step(&mut self) -> Result<bool, Error> {
         let page = self.store.events(self.seq, PAGE).await?;
         let Some(last) = page.last() else { return Ok(false) };
         if page.iter().any(|event| event.imported) {

@@ -6,9 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claw_domain::{EntryBody, NodeId, Seq, Session, SessionKey, millis};
+use claw_domain::{
+    ChatKind, EntryBody, EventBody, EventHeader, EventId, NodeId, Seq, Session, SessionId,
+    SessionKey, TraceId, millis,
+};
 use claw_openclaw::{Error, Exported, Imported, Wish, export, import};
-use claw_store::{Fence, Lease, Store};
+use claw_store::{Change, Fence, Lease, NewEvent, Store};
 use claw_store_memory::Memory;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -211,6 +214,32 @@ async fn a_compaction_keeps_what_it_kept_there() {
     let old = rig.session("agent:main:old").await;
     let context = rig.store.context(old.id, old.head.unwrap(), None, u64::MAX).await.unwrap();
     assert_eq!(context.len(), 3, "{context:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_began_here_later_stays_in_force() {
+    let rig = Rig::with_fixtures().await;
+    let (key, at) = (SessionKey::from("agent:main:main"), millis(NOW - 1));
+    let (id, agent) = (SessionId::generate(), "main".into());
+    let body = EventBody::SessionOpened { id, agent, chat: ChatKind::Direct, why: "first".into() };
+    let header = EventHeader {
+        id: EventId::new(at.as_millisecond().unsigned_abs(), 0, NodeId(1)),
+        trace: TraceId::generate(),
+        cause: None,
+        session: Some(key),
+        at,
+    };
+    let change = Change::Log(NewEvent { header, body });
+    rig.store.commit(&rig.fence, vec![change]).await.unwrap();
+    rig.import().await;
+    let session = rig.session("agent:main:main").await;
+    assert_eq!((session.id, session.head), (id, None));
+    assert_eq!(session.settings.label.as_deref(), Some("home"));
+    // Theirs is an earlier life now, and is written again.
+    let (written, _) = rig.export().await;
+    let (written, read) = (values(written.path()), values(rig.folder.path()));
+    assert_eq!(written[Path::new(MAIN)], read[Path::new(MAIN)]);
+    assert_eq!(written[Path::new(LIST)][0]["agent:main:main"]["sessionId"], json!(id));
 }
 
 #[tokio::test]

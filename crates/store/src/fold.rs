@@ -1,17 +1,19 @@
 //! How an event changes a session: the one fold that every store applies.
 
-use claw_domain::{EntryBody, EventBody, EventHeader, Session, Settings, Usage};
+use claw_domain::{EntryBody, EventBody, EventHeader, Session, Settings, Usage, millis};
 
 /// The session after an event, given the session before it. `None` means that there is no session.
 ///
-/// Events are folded in the order of their ids, whatever order they were committed in, so that two
-/// stores that hold the same events show the same session. Events of other kinds leave it as it was. An event for a session that does not exist is `None`
+/// Events are folded in the order of their ids, whatever order they were committed in, and their
+/// times to the millisecond, so that two stores that hold the same events show the same session.
+/// Events of other kinds leave it as it was. An event for a session that does not exist is `None`
 /// still, except for the one that opens it.
 pub fn fold_session(
     before: Option<Session>,
     header: &EventHeader,
     body: &EventBody,
 ) -> Option<Session> {
+    let at = millis(header.at.as_millisecond());
     if let EventBody::SessionOpened { id, agent, chat, .. } = body {
         let key = header.session.clone()?;
         let (settings, last_target) = before
@@ -21,8 +23,8 @@ pub fn fold_session(
             id: *id,
             agent: agent.clone(),
             kind: *chat,
-            created_at: header.at,
-            updated_at: header.at,
+            created_at: at,
+            updated_at: at,
             newest: header.id,
             head: None,
             tokens_sum: 0,
@@ -75,6 +77,6 @@ pub fn fold_session(
         | EventBody::DevicePaired { .. }
         | EventBody::DeviceRemoved { .. } => return Some(session),
     }
-    session.updated_at = session.updated_at.max(header.at);
+    session.updated_at = session.updated_at.max(at);
     Some(session)
 }

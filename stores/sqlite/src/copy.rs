@@ -137,7 +137,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("claw.sqlite");
         let writer = open::writer(&path).unwrap();
+        writer.execute_batch("BEGIN").unwrap();
         (0..500).for_each(|peer| add(&writer, peer));
+        writer.execute_batch("COMMIT").unwrap();
         writer.close().unwrap();
         check(&path).await.unwrap();
         let file = OpenOptions::new().write(true).open(&path).unwrap();

@@ -1,7 +1,7 @@
 //! Which of the points that a conversation passes are killed at.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt,
 };
 
@@ -16,9 +16,6 @@ const SECOND_MAX: usize = 24;
 
 /// Of how many first kills the full run takes one that is followed by a second.
 const SECOND_EVERY: usize = 4;
-
-/// Where recovery ends and the platform is listened to again.
-const RECOVERED: &str = "channel.run";
 
 /// Questions to the store that change nothing: a kill there is one between two other points.
 const READS: &[&str] = &[
@@ -53,12 +50,14 @@ const READS: &[&str] = &[
     "store.trace_events",
 ];
 
-/// One point at one time.
+/// One point at one time, counted among those of its kind, which is steadier from one conversation
+/// to the next than the count of all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Spot {
     pub(crate) name: String,
     pub(crate) phase: Phase,
-    pub(crate) occurrence: u64,
+    pub(crate) occurrence: usize,
+    pub(crate) kind: String,
     pub(crate) blow: Blow,
 }
 
@@ -84,16 +83,18 @@ impl Blow {
 impl Spot {
     /// Where it stands in a trace.
     pub(crate) fn place_in(&self, passed: &[Passed]) -> Option<usize> {
-        passed.iter().position(|point| {
-            (&point.name, point.phase, point.occurrence)
-                == (&self.name, self.phase, self.occurrence)
-        })
+        let like = |(_, point): &(usize, &Passed)| {
+            (&point.name, point.phase, point.kind()) == (&self.name, self.phase, &self.kind)
+        };
+        passed.iter().enumerate().filter(like).map(|(place, _)| place).nth(self.occurrence - 1)
     }
 }
 
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}@{}", self.name, self.phase, self.occurrence)
+        let Self { name, phase, occurrence, kind, .. } = self;
+        write!(f, "{name}:{phase}@{occurrence}")?;
+        if kind.is_empty() { Ok(()) } else { write!(f, " {kind}") }
     }
 }
 
@@ -108,36 +109,33 @@ pub(crate) enum Extent {
 
 /// The points of a run without kills at which the next runs are killed.
 pub(crate) fn spots(passed: &[Passed], extent: Extent) -> Vec<Spot> {
+    let all = every(passed);
     if extent == Extent::All {
-        return passed.iter().map(spot).collect();
+        return all;
     }
-    let mut chosen = first_of_each_kind(passed);
-    let mut others: BTreeMap<_, Vec<&Passed>> = BTreeMap::new();
-    for point in passed.iter().filter(|point| acts(point)) {
-        if !chosen.contains(&spot(point)) {
-            others.entry((&point.name, point.phase)).or_default().push(point);
-        }
+    let acting = all.into_iter().filter(acts);
+    let (mut chosen, others): (Vec<_>, Vec<_>) = acting.partition(|spot| spot.occurrence == 1);
+    let mut groups: BTreeMap<_, Vec<Spot>> = BTreeMap::new();
+    for spot in others {
+        groups.entry((spot.name.clone(), spot.phase)).or_default().push(spot);
     }
-    chosen.extend(others.values().flat_map(|others| evenly(others, REPEATED_MAX)).map(spot));
+    chosen.extend(groups.values().flat_map(|group| evenly(group, REPEATED_MAX)));
     chosen
 }
 
 /// The points at which a call is made to fail: the first of each kind, from where the gateway runs;
 /// a failure before is the end of a start, which says so.
 pub(crate) fn failures(passed: &[Passed]) -> Vec<Spot> {
-    let begins = passed.iter().position(|point| point.name == RECOVERED).unwrap_or(0);
-    let fails = |spot: &Spot| !spot.name.starts_with("tool.") && spot.name != "store.close";
-    let spots = first_of_each_kind(&passed[begins..]).into_iter().filter(fails);
+    let begins = begin_of_receiving(passed).unwrap_or(0);
+    let fails = |spot: &Spot| {
+        let runs = spot.place_in(passed).is_some_and(|place| place >= begins);
+        spot.occurrence == 1
+            && runs
+            && !spot.name.starts_with("tool.")
+            && spot.name != "store.close"
+    };
+    let spots = every(passed).into_iter().filter(acts).filter(fails);
     spots.map(|spot| Spot { blow: Blow::Fail, ..spot }).collect()
-}
-
-fn first_of_each_kind(passed: &[Passed]) -> Vec<Spot> {
-    let mut kinds = HashSet::new();
-    let acting = passed.iter().filter(|point| acts(point));
-    acting
-        .filter(|point| kinds.insert((&point.name, point.phase, point.kind())))
-        .map(spot)
-        .collect()
 }
 
 /// Pairs of points: the first process dies at the first one, its successor at the second, which is
@@ -147,31 +145,42 @@ pub(crate) fn pairs(first: &[(Spot, Vec<Passed>)], extent: Extent) -> Vec<[Spot;
         Extent::Sample => SECOND_MAX,
         Extent::All => first.len() / SECOND_EVERY,
     };
-    let firsts = evenly(&first.iter().collect::<Vec<_>>(), count);
+    let firsts = evenly(first, count);
     let count = firsts.len();
-    let pair = |(number, (spot_a, passed)): (usize, &(Spot, Vec<Passed>))| {
-        let begins = passed.iter().position(|point| point.name == RECOVERED)?;
-        let (recovery, later) = passed.split_at(begins);
-        let part = if number % 2 == 0 { recovery } else { later };
-        let acting: Vec<_> = part.iter().filter(|point| acts(point)).collect();
+    let pair = |(number, (spot_a, passed)): (usize, (Spot, Vec<Passed>))| {
+        let begins = begin_of_receiving(&passed)?;
+        let is_early = |spot: &Spot| spot.place_in(&passed).is_some_and(|place| place < begins);
+        let acting = every(&passed).into_iter().filter(acts);
+        let part: Vec<_> = acting.filter(|spot| is_early(spot) == (number % 2 == 0)).collect();
         // Another place for each pair, spread over the whole of the part.
-        let spot_b = acting.get(acting.len() * number / count)?;
-        Some([spot_a.clone(), spot(spot_b)])
+        let spot_b = part.get(part.len() * number / count)?;
+        Some([spot_a, spot_b.clone()])
     };
     firsts.into_iter().enumerate().filter_map(pair).collect()
 }
 
-fn acts(point: &Passed) -> bool {
-    !point.name.starts_with("clock.") && !READS.contains(&point.name.as_str())
+/// Where recovery ends and the platform is listened to.
+fn begin_of_receiving(passed: &[Passed]) -> Option<usize> {
+    passed.iter().position(|point| point.name == "channel.run")
 }
 
-fn spot(point: &Passed) -> Spot {
-    let Passed { name, phase, occurrence, .. } = point.clone();
-    Spot { name, phase, occurrence, blow: Blow::Kill }
+fn every(passed: &[Passed]) -> Vec<Spot> {
+    let mut counts: HashMap<_, usize> = HashMap::new();
+    let spot = |point: &Passed| {
+        let (name, phase, kind) = (point.name.clone(), point.phase, point.kind().to_owned());
+        let count = counts.entry((name.clone(), phase, kind.clone())).or_default();
+        *count += 1;
+        Spot { name, phase, occurrence: *count, kind, blow: Blow::Kill }
+    };
+    passed.iter().map(spot).collect()
+}
+
+fn acts(spot: &Spot) -> bool {
+    !spot.name.starts_with("clock.") && !READS.contains(&spot.name.as_str())
 }
 
 /// At most `count` of `all`, at even distances.
-fn evenly<T: Copy>(all: &[T], count: usize) -> Vec<T> {
+fn evenly<T: Clone>(all: &[T], count: usize) -> Vec<T> {
     let count = count.min(all.len());
-    (0..count).map(|number| all[number * all.len() / count]).collect()
+    (0..count).map(|number| all[number * all.len() / count].clone()).collect()
 }

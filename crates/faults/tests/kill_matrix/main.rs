@@ -49,7 +49,6 @@ async fn where_any_call_fails_once_a_gateway_tries_again_and_doubles_only_what_i
     let mut report = Report::default();
     let passed = undisturbed(&mut report).await;
     let spots = failures(&passed);
-    for s in &spots { let k = passed.iter().find(|p| (p.name.as_str(), p.phase, p.occurrence) == (s.name.as_str(), s.phase, s.occurrence)).unwrap(); println!("{s} {}", k.kind()); }
     let all = spots.iter().map(|spot| vec![spot.clone()]).collect();
     strike_all(all, FAILING_AT_ONCE, &mut report).await;
     println!("{report}");

@@ -32,7 +32,6 @@ pub(crate) struct Book {
     pub(crate) conversations: Vec<Conversation>,
     pub(crate) totals: Totals,
     pub(crate) deaths: u64,
-    pub(crate) trace: Vec<String>,
     pub(crate) failures: u64,
     /// Whether some wait was not from the seed, so that the same seed may give another book.
     pub(crate) waited_by_id: bool,
@@ -90,7 +89,6 @@ impl Book {
             conversations,
             totals: store.totals().await.expect(WELL),
             deaths: world.deaths(),
-            trace: super::world::lock(&world.trace).clone(),
             failures: world.failures(),
             waited_by_id: world.waited_by_id(),
         }

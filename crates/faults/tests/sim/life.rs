@@ -74,7 +74,11 @@ impl Life {
             accounts: vec![Account {
                 channel: Arc::clone(&wire),
                 policy: policy(&world.story),
-                style: ReplyStyle { chunk_max: TEXT_MAX, mode: ChunkMode::Length, quote: Quote::Off },
+                style: ReplyStyle {
+                    chunk_max: TEXT_MAX,
+                    mode: ChunkMode::Length,
+                    quote: Quote::Off,
+                },
             }],
             concurrent_max: 3,
             sharing: None,

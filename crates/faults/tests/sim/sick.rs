@@ -17,8 +17,13 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 const STILL_MAX: Duration = Duration::from_secs(2);
 
 /// What is asked when a process begins; where that fails, the process is started again.
-const AT_START: &[&str] =
-    &["store.claim", "store.last_event_id", "store.adopt", "store.open_inbox", "store.pending_outbox"];
+const AT_START: &[&str] = &[
+    "store.claim",
+    "store.last_event_id",
+    "store.adopt",
+    "store.open_inbox",
+    "store.pending_outbox",
+];
 
 /// One process's store, at each of its points.
 pub(crate) struct Sick {
@@ -91,7 +96,9 @@ fn waits_by_id(point: &Point<'_>) -> bool {
     }
     let steady = match point.phase {
         // Turns, the outbox and channels try again at times that are not spread.
-        Phase::Before => &["runFinished", "user", "assistant", "toolStarted", "deliver", "receive"][..],
+        Phase::Before => {
+            &["runFinished", "user", "assistant", "toolStarted", "deliver", "receive"][..]
+        }
         Phase::After => &["deliver", "receive"][..],
     };
     !steady.iter().any(|kind| kinds(point).contains(kind))

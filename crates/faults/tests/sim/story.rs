@@ -39,9 +39,14 @@ pub(crate) struct Act {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     /// Writes the chat's `n`th message.
-    Says { n: usize },
+    Says {
+        n: usize,
+    },
     /// Changes the words of the `n`th message for the `version`th time.
-    Edits { n: usize, version: usize },
+    Edits {
+        n: usize,
+        version: usize,
+    },
     Stops,
     AsksStatus,
 }
@@ -152,6 +157,22 @@ fn acts(dice: Dice, chat: usize, length: u64) -> Vec<Act> {
 }
 
 impl Ills {
+    /// Nothing ever fails.
+    pub(crate) const NONE: Self = Self {
+        commit: 0,
+        commit_kept: 0,
+        read: 0,
+        network: 0,
+        throttled: 0,
+        refused: 0,
+        repeated: 0,
+        model: 0,
+        death: 0,
+        deaths_max: 0,
+        clock_back_at: None,
+        store_ms_max: 5,
+    };
+
     /// Each illness is absent in many histories, so that the others are seen without it.
     fn of(dice: Dice, length: u64) -> Self {
         let rate = |what: &str, rates: &[u64]| dice.about(what).pick(rates);

@@ -190,10 +190,8 @@ impl Question {
         let mut words = user.said.as_deref().unwrap_or_default().split(' ');
         let tag = words.next().expect("splitting gives at least one piece").to_owned();
         let version = words.next().and_then(|word| word.strip_prefix('v')?.parse().ok());
-        let step = bodies[last..]
-            .iter()
-            .filter(|body| matches!(body, EntryBody::Assistant(_)))
-            .count();
+        let step =
+            bodies[last..].iter().filter(|body| matches!(body, EntryBody::Assistant(_))).count();
         Self { tag, version: version.unwrap_or(0), step }
     }
 
@@ -234,8 +232,7 @@ impl Question {
 impl Models for Line {
     fn resolve(&self, model: &ModelRef) -> Option<Resolved> {
         let line = Self { world: Arc::clone(&self.world), gate: self.gate.clone() };
-        let resolved =
-            || Resolved { provider: Arc::new(line), info: info(), auth: "none" };
+        let resolved = || Resolved { provider: Arc::new(line), info: info(), auth: "none" };
         (*model == info().reference).then(resolved)
     }
 

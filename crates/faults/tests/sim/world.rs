@@ -14,14 +14,8 @@ use std::{
 use claw_store::Store;
 
 use super::{
-    clock::MadeUpClock,
-    deeds::Deeds,
-    dice::Dice,
-    gate::Gate,
-    platform::Platform,
-    story::Story,
-    vendor::Vendor,
-    waits::Waits,
+    clock::MadeUpClock, deeds::Deeds, dice::Dice, gate::Gate, platform::Platform, story::Story,
+    vendor::Vendor, waits::Waits,
 };
 
 pub(crate) struct World {
@@ -39,7 +33,6 @@ pub(crate) struct World {
     failures: AtomicU64,
     deaths: AtomicU64,
     by_id: AtomicBool,
-    pub(crate) trace: Mutex<Vec<String>>,
     rolls: Mutex<HashMap<(&'static str, String), (u64, u64)>>,
 }
 
@@ -64,7 +57,6 @@ impl World {
             failures: AtomicU64::new(0),
             deaths: AtomicU64::new(0),
             by_id: AtomicBool::new(false),
-            trace: Mutex::default(),
             rolls: Mutex::default(),
         }
     }
@@ -87,7 +79,6 @@ impl World {
             *at = now;
             *nth
         };
-        lock(&self.trace).push(format!("{now} {point} {who} {nth}"));
         self.story.dice.about(point).about(who).nth(now).nth(nth)
     }
 

@@ -75,7 +75,7 @@ impl Gateway {
         admitted.push(self.event(&key, trace, EventBody::RunStarted { run: run.clone(), inbox }));
         self.commit(admitted).await;
         let asked = EntryBody::User(UserMessage::text(text(ASKED)));
-        self.add(&key, trace, &run, asked, Vec::new()).await;
+        self.add(&key, trace, &run, asked, Vec::new(), Vec::new()).await;
         self.read_prompt(&key).await;
         let thought = Block::Thinking { text: text(THOUGHT), signature: Some(text(300)) };
         let call = Block::ToolCall {
@@ -83,14 +83,9 @@ impl Gateway {
             name: "exec".into(),
             arguments: json!({ "command": text(80) }),
         };
-        let bill = self.event(&key, trace, used(&run));
-        let started = self.event(
-            &key,
-            trace,
-            EventBody::ToolStarted { run: run.clone(), call: "toolu_0123456789".into() },
-        );
+        let started = EventBody::ToolStarted { run: run.clone(), call: "toolu_0123456789".into() };
         let answer = said(vec![thought, call], StopReason::ToolUse);
-        self.add(&key, trace, &run, answer, vec![bill, started]).await;
+        self.add(&key, trace, &run, answer, vec![used(&run), started], Vec::new()).await;
         let result = EntryBody::ToolResult(ToolResult {
             call: "toolu_0123456789".into(),
             tool: "exec".into(),
@@ -98,15 +93,13 @@ impl Gateway {
             is_error: false,
             details: json!({ "exitCode": 0 }),
         });
-        self.add(&key, trace, &run, result, Vec::new()).await;
+        self.add(&key, trace, &run, result, Vec::new(), Vec::new()).await;
 
         let reply = text(ANSWER);
         let ending = Ending::Replied { text: reply.clone() };
         let out = self.outbox_row(target, trace, &reply);
         let sent = out.id;
         let done = vec![
-            self.event(&key, trace, used(&run)),
-            self.event(&key, trace, EventBody::RunFinished { run: run.clone(), ending }),
             Change::Advance(
                 inbox,
                 InboxState::Closed {
@@ -119,7 +112,8 @@ impl Gateway {
             Change::Enqueue(Box::new(out)),
         ];
         let answer = said(vec![Block::Text { text: reply }], StopReason::Stop);
-        self.add(&key, trace, &run, answer, done).await;
+        let ended = vec![used(&run), EventBody::RunFinished { run: run.clone(), ending }];
+        self.add(&key, trace, &run, answer, ended, done).await;
         let sent_state =
             DeliveryState::Sent { external_id: Some("77".into()), attempts: 1, at: self.now };
         self.commit(vec![Change::Deliver(sent, sent_state, None)]).await;
@@ -171,12 +165,15 @@ impl Gateway {
         trace: TraceId,
         run: &RunId,
         body: EntryBody,
+        events: Vec<EventBody>,
         rest: Vec<Change>,
     ) {
         let session = self.store.session(key).await.unwrap().expect("it was opened today");
         let entry = self.entry(session.id, session.head, session.tokens_sum, run, body);
-        let added = self.event(key, trace, EventBody::EntryAdded(entry));
-        self.commit([vec![added], rest].concat()).await;
+        let events = [vec![EventBody::EntryAdded(entry)], events].concat().into_iter();
+        let mut changes: Vec<Change> = events.map(|body| self.event(key, trace, body)).collect();
+        changes.extend(rest);
+        self.commit(changes).await;
     }
 
     fn entry(
