@@ -27,8 +27,8 @@ const STARTS: usize = 11;
 const STEADY: usize = 1_500;
 const STEADY_PER_S: f64 = 50.0;
 /// Messages as fast as they go, and the chats that they come from.
-const BURST: usize = 10_000;
-const CHATS: usize = 500;
+pub(crate) const BURST: usize = 10_000;
+pub(crate) const CHATS: usize = 500;
 /// WebSocket clients that are held.
 const CLIENTS: usize = 1_000;
 /// How long the gateway rests before its idle memory is read.
@@ -49,7 +49,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     report.check()
 }
 
-fn build(root: &Path) -> Result<PathBuf> {
+pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     let status = Command::new("cargo")
         .args(["build", "--profile", "dist", "--locked", "-p", "claw-cli"])
         .current_dir(root)
@@ -136,7 +136,7 @@ async fn measure(binary: &Path) -> Result<Report> {
     })
 }
 
-fn config(telegram: &FakeTelegram, model: &FakeAnthropic, port: u16) -> Value {
+pub(crate) fn config(telegram: &FakeTelegram, model: &FakeAnthropic, port: u16) -> Value {
     json!({
         "gateway": { "mode": "local", "port": port, "auth": { "mode": "token", "token": TOKEN } },
         "session": { "dmScope": "per-channel-peer" },
@@ -193,15 +193,15 @@ async fn handed(telegram: &FakeTelegram) -> Result<Vec<Value>> {
     Ok(list.context("the book holds a list")?.clone())
 }
 
-struct Burst {
-    per_s: f64,
-    lost: usize,
-    doubled: usize,
+pub(crate) struct Burst {
+    pub(crate) per_s: f64,
+    pub(crate) lost: usize,
+    pub(crate) doubled: usize,
     cpu_per_1000_s: f64,
 }
 
 /// As many messages as there are at once, until the last reply.
-async fn burst(telegram: &FakeTelegram, gateway: &Gateway) -> Result<Burst> {
+pub(crate) async fn burst(telegram: &FakeTelegram, gateway: &Gateway) -> Result<Burst> {
     let known = telegram.sent().len();
     let cpu = gateway.cpu_s()?;
     let began = Instant::now();
@@ -264,10 +264,10 @@ async fn clients(port: u16) -> Result<Vec<Socket>> {
 }
 
 /// The gateway's process.
-struct Gateway(Child);
+pub(crate) struct Gateway(Child);
 
 impl Gateway {
-    fn start(binary: &Path, home: &Path) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, home: &Path) -> Result<Self> {
         let child = Command::new(binary)
             .args(["gateway", "run", "--log-level", "warn"])
             .env_clear()
@@ -283,7 +283,7 @@ impl Gateway {
     }
 
     /// Waits until `/health` answers; from the start of the process. Unit: milliseconds.
-    async fn ready(&self, port: u16) -> Result<f64> {
+    pub(crate) async fn ready(&self, port: u16) -> Result<f64> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -304,7 +304,7 @@ impl Gateway {
         bail!("the gateway was not ready within {PATIENCE:?}")
     }
 
-    fn end(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         let pid = nix::unistd::Pid::from_raw(self.0.id().try_into()?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
         let status = self.0.wait()?;
@@ -338,7 +338,7 @@ impl Drop for Gateway {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
@@ -475,7 +475,7 @@ impl Report {
     }
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|info| {
         let line = info.lines().find(|line| line.starts_with("model name"))?;

@@ -4,6 +4,7 @@ mod bench;
 mod generated;
 mod lines;
 mod pages;
+mod scaling;
 mod soak;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ enum Task {
     },
     /// Measures the shipped build and writes docs/benchmarks.md.
     Bench,
+    /// Measures one to three gateways on one PostgreSQL server and writes docs/scaling.md.
+    Scaling,
     /// Runs long what the tests run short, and keeps the figures in docs/reliability.md.
     Soak {
         /// kill, simulation, gateways, year, backup; all without any.
@@ -49,6 +52,7 @@ fn main() -> Result<()> {
         Task::Gen { check } => generated::run(&root, check),
         Task::Ui { check } => pages::run(&root, check),
         Task::Bench => bench::run(&root),
+        Task::Scaling => scaling::run(&root),
         Task::Soak { parts } => soak::run(&root, &parts),
         Task::Loc => lines::run(&root),
     }

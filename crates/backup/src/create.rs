@@ -24,6 +24,8 @@ use crate::{
 
 /// The database's copy while it is read, and how the names begin of what SQLite puts beside it.
 const COPY: &str = ".backup-copy";
+/// How the names end of a database's own files.
+const BESIDE_DATABASE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 /// What a running gateway keeps about itself, and nobody after it.
 const PASSING_FILES: &[&str] = &["gateway.lock", "gateway.port"];
 /// What is neither secret nor in a workspace.
@@ -112,7 +114,7 @@ impl Held {
     }
 
     fn remove_copy(&self) {
-        for ending in ["", "-journal", "-wal", "-shm"] {
+        for ending in BESIDE_DATABASE {
             // Mostly there is none; what cannot be removed fails the next copy with a reason.
             let _gone = fs::remove_file(self.state_dir.join(format!("{COPY}{ending}")));
         }
@@ -143,6 +145,12 @@ fn take(
             let copy = held.copy();
             let mut file = File::open(&copy).map_err(Error::disk(&copy, "read"))?;
             gatherer.file(DATABASE, 0o600, &mut file).map_err(|stop| stop.at(&copy))?;
+            // Under another name it is not taken again, as it happens to be while it is read.
+            for ending in BESIDE_DATABASE {
+                let mut beside = path.clone().into_os_string();
+                beside.push(ending);
+                gatherer.skip(beside.as_ref())?;
+            }
             let there = source.state_dir.join(DATABASE);
             if path.canonicalize().ok() != there.canonicalize().ok() {
                 gatherer.moved.push(moved(path, DATABASE));

@@ -102,10 +102,13 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Passes over this file or folder wherever it is met, under any name.
+    /// Passes over this file or folder wherever it is met, under any name; it may be missing.
     pub(crate) fn skip(&mut self, path: &Path) -> Result<(), Error> {
-        let identity = std::fs::metadata(path).map_err(Error::disk(path, "read"))?;
-        self.skipped.insert((identity.dev(), identity.ino()));
+        match std::fs::metadata(path) {
+            Ok(found) => drop(self.skipped.insert((found.dev(), found.ino()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::disk(path, "read")(error)),
+        }
         Ok(())
     }
 

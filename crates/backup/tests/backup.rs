@@ -187,6 +187,20 @@ async fn a_backup_in_the_clear_holds_no_secret_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_database_of_another_name_is_copied_and_not_also_taken_as_it_lies() {
+    let world = World::new(Some("correct horse"));
+    let path = world.state().join("mine.sqlite");
+    let _open = Sqlite::open(&path).await.unwrap();
+    let store = Some(StoreSource::SqliteFile(path));
+    let created = world.back_up_from(Source { store, ..world.source() }).await;
+    assert_eq!(created.moved[0].to, "claw.sqlite");
+    restore(world.repository(), None, &world.path("new")).await.unwrap();
+    let names: Vec<_> = tree(&world.path("new")).into_keys().collect();
+    assert!(names.contains(&"claw.sqlite".into()), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with("mine")), "{names:?}");
+}
+
+#[tokio::test]
 async fn a_second_snapshot_writes_only_what_is_new() {
     for passphrase in [None, Some("correct horse")] {
         let world = World::new(passphrase);

@@ -246,7 +246,7 @@ async fn a_client_of_any_gateway_gets_the_answer_and_the_history_of_a_run_on_ano
     let Some(mut world) = World::new().await else { return };
     let (first, second) = (world.gateway(None), world.gateway(None));
     let say = |home: usize, text: &str| {
-        let words = ["agent", "--session-id", "agent:main:shared", "-m", text];
+        let words = ["agent", "--session-key", "agent:main:shared", "-m", text];
         let mut command = process::command(world.homes[home].path());
         let output = command.args(words).output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();

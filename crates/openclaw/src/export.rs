@@ -78,7 +78,11 @@ async fn lists(
     store: &dyn Store,
     scan: &Scan,
 ) -> Result<BTreeMap<String, Map<String, Value>>, Error> {
-    let mut lists: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    // An agent whose sessions are all deleted has an empty list, and not the one of before.
+    let lives = scan.lives.values().filter(|life| !life.entries.is_empty());
+    let agents = lives.map(|life| life.agent.as_str()).filter(|agent| is_agent_name(agent));
+    let mut lists: BTreeMap<String, Map<String, Value>> =
+        agents.map(|agent| (agent.to_owned(), Map::new())).collect();
     for session in store.sessions(&SessionFilter::default()).await? {
         if !is_agent_name(session.agent.as_str()) {
             continue;

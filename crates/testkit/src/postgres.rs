@@ -62,6 +62,8 @@ impl PgServer {
     /// When the server does not start.
     pub async fn start_with(settings: &[(&str, &str)]) -> Option<Self> {
         let program = needs("postgres")?;
+        // What stands in PATH may be a link to it, without the programs beside it.
+        let program = program.canonicalize().expect("it was found");
         let programs = program.parent().expect("the program is in a folder").to_owned();
         let settings = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let made = spawn_blocking(move || Self::make(programs, settings)).await;

@@ -14,6 +14,10 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long a call waits for a server that is away, before it fails. Default: 10 s.
     pub retry_for: Duration,
+    /// How long a transaction may wait for this program before the server ends it, since everybody
+    /// else waits for the lock that it holds: a gateway that is stopped in the middle of a commit
+    /// stops no other for longer. Default: 5 s.
+    pub stall_max: Duration,
     /// What the server's own lists call this program, unless the URL says so. Default:
     /// `rusty-claw`.
     pub application_name: String,
@@ -26,6 +30,7 @@ impl Default for Options {
             statement_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             retry_for: Duration::from_secs(10),
+            stall_max: Duration::from_secs(5),
             application_name: "rusty-claw".into(),
         }
     }

@@ -19,9 +19,6 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent bytes may stay without an answer from the server's system.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
-/// The server ends a transaction that waits so long for its client, since everybody else waits for
-/// the lock that it holds: a gateway that is stopped in the middle of a commit stops no other.
-const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
 
 /// A database and the way to it.
 pub(crate) struct Place {
@@ -174,7 +171,7 @@ fn settings(asked: Option<&str>, options: &Options) -> String {
         "{} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
         asked.unwrap_or_default(),
         ms(options.statement_timeout),
-        ms(IDLE_IN_TRANSACTION_MAX)
+        ms(options.stall_max)
     )
 }
 

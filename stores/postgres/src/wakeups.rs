@@ -102,3 +102,40 @@ async fn hear(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use claw_domain::Secret;
+    use claw_testkit::PgServer;
+
+    use super::*;
+    use crate::Options;
+
+    /// Counts what is heard, without the ticks.
+    #[tokio::test]
+    async fn commits_of_others_are_heard_and_ones_own_are_not() {
+        let Some(server) = PgServer::start().await else { return };
+        let url = Secret::new(server.url("postgres"));
+        let place = Place::of(&url, &Options::default()).unwrap();
+        let (client, connection) = place.connect().await.unwrap();
+        let _driver = AbortOnDropHandle::new(tokio::spawn(async move {
+            // It ends with the test.
+            let _ended = connection.await;
+        }));
+        let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let own = AtomicI32::new(pid);
+        let (bell, mut heard) = watch::channel(0);
+        let told = async {
+            heard.wait_for(|count| *count == 1).await.unwrap();
+            // It listens now.
+            client.batch_execute("NOTIFY claw, '7'").await.unwrap();
+            own.store(0, Ordering::Relaxed);
+            client.batch_execute("NOTIFY claw, '8'").await.unwrap();
+            heard.wait_for(|count| *count == 2).await.unwrap();
+        };
+        select! {
+            lost = hear(&place, &own, &bell) => panic!("{lost:?}"),
+            () = told => {}
+        }
+    }
+}

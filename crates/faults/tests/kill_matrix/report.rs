@@ -80,7 +80,7 @@ impl Report {
     /// What is going on, in one line.
     pub(crate) fn progress(&self) -> Option<String> {
         const EVERY: usize = 25;
-        (self.conversations % EVERY == 0).then(|| {
+        self.conversations.is_multiple_of(EVERY).then(|| {
             let (struck, faults) = (self.total.struck, self.faults.len());
             format!("{} conversations, {struck} points struck, {faults} faults", self.conversations)
         })

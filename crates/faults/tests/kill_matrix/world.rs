@@ -214,7 +214,9 @@ impl World {
             .map(|sent| format!("{} {:.40}", sent.chat_id, sent.shown.replace('\n', " ")))
             .collect();
         let said: Vec<_> = self.said.iter().map(|line| line.text.as_str()).collect();
-        let number = self.ended.len();
+        // The one that runs, or that ended without a successor.
+        let runs = |number: &usize| printed(self.home.path(), *number).exists();
+        let number = (0..=self.ended.len()).rfind(runs).unwrap_or(0);
         let printed =
             std::fs::read_to_string(printed(self.home.path(), number)).unwrap_or_default();
         let trace = std::fs::read_to_string(trace(self.home.path(), number)).unwrap_or_default();

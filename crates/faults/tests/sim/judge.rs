@@ -60,7 +60,7 @@ fn answered(book: &Book, kept: &Kept) -> Result<(), String> {
             here && other.act.what == What::Stops
         }),
         (What::Edits { .. }, "replaced" | "ignored") => texts.is_empty(),
-        (What::Stops | What::AsksStatus, "command") => texts.len() >= 1,
+        (What::Stops | What::AsksStatus, "command") => !texts.is_empty(),
         _ => false,
     };
     let told = || format!("{name} ended as {outcome} ({detail}) with {texts:?}");

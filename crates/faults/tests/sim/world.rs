@@ -33,7 +33,14 @@ pub(crate) struct World {
     failures: AtomicU64,
     deaths: AtomicU64,
     by_id: AtomicBool,
-    rolls: Mutex<HashMap<(&'static str, String), (u64, u64)>>,
+    rolls: Mutex<HashMap<(&'static str, String), Rolled>>,
+}
+
+/// When a point was passed last, and how often at that very time.
+#[derive(Default)]
+struct Rolled {
+    at: u64,
+    nth: u64,
 }
 
 impl World {
@@ -74,10 +81,9 @@ impl World {
         let now = self.clock.elapsed();
         let nth = {
             let mut rolls = lock(&self.rolls);
-            let (at, nth) = rolls.entry((point, who.to_owned())).or_default();
-            *nth = if *at == now { *nth + 1 } else { 0 };
-            *at = now;
-            *nth
+            let last = rolls.entry((point, who.to_owned())).or_default();
+            *last = Rolled { at: now, nth: if last.at == now { last.nth + 1 } else { 0 } };
+            last.nth
         };
         self.story.dice.about(point).about(who).nth(now).nth(nth)
     }

@@ -259,6 +259,7 @@ async fn the_mirror_follows_the_log() {
     assert!(mirror.step().await.unwrap());
     assert_eq!(fs::read_to_string(world.file(LIST)).unwrap(), "{}");
     assert!(!mirror.step().await.unwrap());
+    world.is_whole(&world.export().await);
 }
 
 #[tokio::test]
