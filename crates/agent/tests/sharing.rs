@@ -1,6 +1,6 @@
 //! Several gateways on one store: each message is answered once, by whichever is there.
 
-#[expect(dead_code, reason = "shared by several test binaries")]
+#[allow(unreachable_pub, dead_code, reason = "shared by several test binaries")]
 mod common;
 
 use std::{sync::Arc, time::Duration};

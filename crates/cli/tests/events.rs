@@ -23,7 +23,8 @@ fn a_log_is_checked_and_carried_to_another_installation() {
     let file = file.to_str().unwrap();
     let told = here.prints(&["events", "export", file]);
     assert!(told.ends_with(&format!(" events written to {file}\n")), "{told}");
-    let written = fs::read_to_string(file).unwrap().replace(here.state().to_str().unwrap(), "STATE");
+    let written =
+        fs::read_to_string(file).unwrap().replace(here.state().to_str().unwrap(), "STATE");
     assert_eq!(here.prints(&["events", "export", "-"]), written);
 
     let first = there.json(&["events", "import", file, "--json"]);

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
 use claw_domain::{AgentId, ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
-use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, Store};
+use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, RowFilter, Store};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::{
     Error, Membership, OutboxConfig, RetrySchedule, Router, Scribe,
+    arrivals::Arrivals,
     job::Turns,
     lanes::Lanes,
     outbox::Outbox,
@@ -115,6 +116,7 @@ impl Delivery {
             store: parts.store,
             fence: parts.fence,
             scribe: parts.scribe,
+            arrivals: Arrivals::default(),
             listener: parts.listener,
             outbox,
             sharing,
@@ -154,6 +156,10 @@ impl Delivery {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<(usize, usize), Error> {
+        let newest = RowFilter { states: Vec::new(), limit: 1 };
+        for row in self.core.store.inbox(&newest).await? {
+            self.core.arrivals.observe(row.id);
+        }
         if self.core.sharing.is_some() {
             return self.begin_sharing().await;
         }

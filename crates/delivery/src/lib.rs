@@ -10,6 +10,7 @@
 
 mod admit;
 mod age;
+mod arrivals;
 mod commands;
 mod config;
 

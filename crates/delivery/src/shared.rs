@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use claw_channel::Channel;
 use claw_domain::{
-    AccountId, ChannelId, ChatKind, ExternalId, Inbound, InboxId, Origin, Outbound, OutboxId,
-    RunId, SessionKey, Signal, SignalKind, Target, TraceId,
+    AccountId, ChannelId, ChatKind, ExternalId, Inbound, Origin, Outbound, OutboxId, RunId,
+    SessionKey, Signal, SignalKind, Target, TraceId,
 };
 use claw_guard::SpeakPolicy;
 use claw_store::{DeliveryState, Fence, InboxRow, InboxState, OutboxRow, Store};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     Router, Scribe,
+    arrivals::Arrivals,
     outbox::{Channels, Outbox, later},
     reply::{self, Quote, ReplyStyle},
     sharing::Sharing,
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fence: Fence,
     pub(crate) scribe: Scribe,
+    pub(crate) arrivals: Arrivals,
     pub(crate) listener: Listener,
     pub(crate) outbox: Arc<Outbox>,
     /// What is held on a store that several gateways share.
@@ -77,9 +79,10 @@ impl Core {
             Origin::Operator(operator) => operator.run.clone(),
             Origin::Person { .. } => RunId::from(Uuid::now_v7().to_string()),
         };
+        let (id, trace) = self.arrivals.next();
         InboxRow {
-            id: InboxId::generate(),
-            trace: TraceId::generate(),
+            id,
+            trace,
             inbound,
             run,
             received_at: self.scribe.now(),

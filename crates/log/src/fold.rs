@@ -4,7 +4,7 @@ use claw_domain::Timestamp;
 use claw_store::{Error, Fence, Folded, Store};
 
 /// Events, and rows of each kind, that one step looks at: a few milliseconds of the store's time.
-const STEP: usize = 250;
+const STEP: usize = 100;
 
 /// Folds all that is older than `before`, step by step; other commits go between the steps.
 ///

@@ -88,7 +88,7 @@ async fn live(path: &Path, plan: &Use) -> Lived {
         let before = millis(NOW + (day + 1 - plan.retention_days) * DAY_MS);
         loop {
             let began = Instant::now();
-            let step = gateway.store.fold(&gateway.fence, before, 250).await.unwrap();
+            let step = gateway.store.fold(&gateway.fence, before, 100).await.unwrap();
             longest_step = longest_step.max(began.elapsed());
             if !step.more {
                 break;

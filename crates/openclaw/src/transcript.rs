@@ -176,7 +176,9 @@ impl Transcript {
         if !matches!(entry.body, EntryBody::Foreign { .. }) {
             let own = id.to_string();
             let parent = text(&line, "parentId").filter(|_| lost.is_none());
-            let ids = Ids { id: &own, parent, first_kept: None };
+            // No id of theirs, so that what a compaction names is kept as it is.
+            let first_kept = Some(own.as_str());
+            let ids = Ids { id: &own, parent, first_kept };
             let plain = plain(&entry, &ids);
             entry.other = difference(&plain, &Value::Object(line.clone()));
         }
