@@ -136,8 +136,12 @@ impl Settings {
                 problem(path, error.to_string());
             }
         }
-        if let Some(Err(error)) =
-            self.store.url.as_ref().map(|url| url.expose().parse::<StoreUrl>())
+        if let Some(Err(error)) = self
+            .store
+            .url
+            .as_ref()
+            .filter(|url| !url.expose().is_empty())
+            .map(|url| url.expose().parse::<StoreUrl>())
         {
             problem("store.url".into(), error);
         }

@@ -57,7 +57,9 @@ impl FromStr for StoreUrl {
 impl StoreUrl {
     /// The configured place; without one a file in the state folder.
     pub(crate) fn configured(config: &StoreConfig, home: &Home) -> Result<Self, String> {
-        match (&config.url, config.backend) {
+        // A backup in the clear leaves an empty text where a secret was.
+        let url = config.url.as_ref().filter(|url| !url.expose().is_empty());
+        match (url, config.backend) {
             (Some(url), _) => url.expose().parse(),
             (None, StoreBackend::Sqlite) => Ok(Self::Sqlite(home.database())),
             (None, StoreBackend::Memory) => Ok(Self::Memory),
@@ -75,7 +77,9 @@ impl StoreUrl {
                 Arc::new(Postgres::open(url, Options::default()).await?)
             }
             #[cfg(not(feature = "postgres"))]
-            Self::Postgres(_url) => return Err(StartError::NotHere("PostgreSQL (this build is without it)")),
+            Self::Postgres(_url) => {
+                return Err(StartError::NotHere("PostgreSQL (this build is without it)"));
+            }
         })
     }
 }

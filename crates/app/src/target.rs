@@ -31,14 +31,16 @@ pub fn target(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Target, Vec<Problem>> {
     let gateway: GatewayConfig = config.section("gateway")?;
+    // The gateway takes an empty secret as none, and so does who calls it.
+    let given = |secret: Option<Secret>| secret.filter(|secret| !secret.expose().is_empty());
     let secret = |ours: &str, theirs: &str| {
         env(ours).or_else(|| env(theirs)).filter(|value| !value.is_empty()).map(Secret::new)
     };
     if let (GatewayMode::Remote, Some(url)) = (gateway.mode, gateway.remote.url) {
         return Ok(Target {
             url,
-            token: gateway.remote.token,
-            password: gateway.remote.password,
+            token: given(gateway.remote.token),
+            password: given(gateway.remote.password),
             source: "config gateway.remote.url".into(),
         });
     }
@@ -50,14 +52,10 @@ pub fn target(
         .unwrap_or(PORT);
     Ok(Target {
         url: format!("ws://127.0.0.1:{port}"),
-        token: gateway
-            .auth
-            .token
+        token: given(gateway.auth.token)
             .or_else(|| secret("RUSTY_CLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_TOKEN"))
             .or_else(|| home.made_gateway_token()),
-        password: gateway
-            .auth
-            .password
+        password: given(gateway.auth.password)
             .or_else(|| secret("RUSTY_CLAW_GATEWAY_PASSWORD", "OPENCLAW_GATEWAY_PASSWORD")),
         source: "local loopback".into(),
     })

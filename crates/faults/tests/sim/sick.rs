@@ -16,13 +16,17 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// that was dropped before its end.
 const STILL_MAX: Duration = Duration::from_secs(2);
 
-/// What is asked when a process begins; where that fails, the process is started again.
-const AT_START: &[&str] = &[
+/// What is asked by nobody's turn. Where it fails, whoever asked tries again at a time that is not
+/// spread: a process that begins is started again, admission waits in its place.
+const NOT_OF_TURNS: &[&str] = &[
     "store.claim",
     "store.last_event_id",
     "store.adopt",
     "store.open_inbox",
     "store.pending_outbox",
+    "store.granted",
+    "store.inbox_of",
+    "store.outbox_row",
 ];
 
 /// One process's store, at each of its points.
@@ -88,20 +92,17 @@ fn outbox_rows<'a>(point: &Point<'a>) -> impl Iterator<Item = (&'a str, &'a str)
     point.detail.split(' ').filter(move |_| done).filter_map(|word| word.split_once('='))
 }
 
-/// Whether who is told of this failure waits for a while that is spread by a row's id: lanes before
-/// they run a turn again, and admission before it looks at a row again.
+/// Whether who is told of this failure waits for a while that is spread by a row's id, as lanes do
+/// before they run a turn again: after a question of a turn, and after a commit of a turn that was
+/// kept all the same and is refused when it is made again.
 fn waits_by_id(point: &Point<'_>) -> bool {
-    if point.name != "store.commit" {
-        return !AT_START.contains(&point.name);
-    }
-    let steady = match point.phase {
-        // Turns, the outbox and channels try again at times that are not spread.
-        Phase::Before => {
-            &["runFinished", "user", "assistant", "toolStarted", "deliver", "receive"][..]
+    match (point.name, point.phase) {
+        ("store.commit", Phase::Before) => false,
+        ("store.commit", Phase::After) => {
+            !["deliver", "receive"].iter().any(|kind| kinds(point).contains(kind))
         }
-        Phase::After => &["deliver", "receive"][..],
-    };
-    !steady.iter().any(|kind| kinds(point).contains(kind))
+        (name, _) => !NOT_OF_TURNS.contains(&name),
+    }
 }
 
 /// Of which kinds the changes of a commit are.
