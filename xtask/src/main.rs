@@ -39,7 +39,7 @@ enum Task {
     Scaling,
     /// Runs long what the tests run short, and keeps the figures in docs/reliability.md.
     Soak {
-        /// kill, simulation, gateways, year, backup; all without any.
+        /// kill, simulation, gateways, year, session, backup; all without any.
         parts: Vec<String>,
     },
     /// Counts code lines per crate: no tests, blank lines or comments.

@@ -20,7 +20,7 @@ struct Part {
     env: &'static [(&'static str, &'static str)],
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part {
         name: "kill",
         about: "The process is killed at every point that a conversation passes, and starts again.",
@@ -33,7 +33,7 @@ const PARTS: [Part; 5] = [
         about: "Made-up histories with made-up time: crashes, a store that fails, a network that drops, repeats and delays.",
         package: "claw-faults",
         test: "simulation",
-        env: &[("CLAW_SOAK", "1")],
+        env: &[("SIM_HISTORIES", "50000"), ("SIM_FIRST", "1000000")],
     },
     Part {
         name: "gateways",
@@ -47,6 +47,13 @@ const PARTS: [Part; 5] = [
         about: "A year of heavy use with retention, and what the file grows to.",
         package: "claw-log",
         test: "year",
+        env: &[("CLAW_SOAK", "1")],
+    },
+    Part {
+        name: "session",
+        about: "Turns in a session of 100,000 entries beside turns in one of ten: what a turn asks of the store and commits, each commit on disk.",
+        package: "claw-log",
+        test: "long_session",
         env: &[("CLAW_SOAK", "1")],
     },
     Part {

@@ -211,7 +211,7 @@ impl Running {
             tasks.spawn(retention.run(kept.child_token()));
         }
         let drain = async {
-            let ended = engine.until_lost(&stop, &kept).await;
+            let ended = engine.until_lost(&stop).await;
             info!("stopping");
             stop.cancel();
             let grace = if ended == Ended::Lost { Duration::ZERO } else { DRAIN };

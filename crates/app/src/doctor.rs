@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::{
-    Home, PORT,
+    Home, PORT, StartError, StoreUrl,
     engine::{Env, Settings},
     load, lock_holder,
-    sections::{Bind, GatewayConfig},
+    sections::{Bind, GatewayConfig, StoreConfig},
 };
 
 /// One thing that was looked at.
@@ -82,8 +82,8 @@ pub async fn doctor(home: &Home, env: &Env) -> Vec<Check> {
         checks.push(exposure(&settings.gateway));
         checks.push(port(home, settings.gateway.port.unwrap_or(PORT)).await);
         checks.push(model(settings, env));
+        checks.push(database(home, &settings.store).await);
     }
-    checks.push(database(home).await);
     checks.push(Check::warn(
         "commands",
         "the tool exec runs commands unconfined, as this user",
@@ -194,34 +194,46 @@ fn model(settings: &Settings, env: &Env) -> Check {
     }
 }
 
-async fn database(home: &Home) -> Check {
-    let path = home.database();
-    if !path.exists() {
-        return Check::ok("store", "it will be made at the first start");
-    }
-    if lock_holder(&home.state_dir).is_some() {
-        return Check::ok("store", "in use by the running gateway");
-    }
-    match claw_store_sqlite::Sqlite::open(&path).await {
-        Ok(store) => {
-            let totals = claw_store::Store::totals(&store).await;
-            let closed = claw_store::Store::close(&store).await;
-            match (totals, closed) {
-                (Ok(totals), Ok(())) => Check::ok(
-                    "store",
-                    format!(
-                        "{} events, {} messages open, {} replies waiting, {} given up",
-                        totals.events, totals.inbox_open, totals.outbox_pending, totals.outbox_dead
-                    ),
-                ),
-                (Err(error), _) | (_, Err(error)) => {
-                    Check::fail("store", error.to_string(), "restore a copy of the state folder")
-                }
-            }
+async fn database(home: &Home, config: &StoreConfig) -> Check {
+    let url = match StoreUrl::configured(config, home) {
+        Ok(StoreUrl::Memory) => {
+            return Check::warn(
+                "store",
+                "in memory: nothing outlives the gateway",
+                "set store.url",
+            );
         }
+        Ok(StoreUrl::Sqlite(path)) if !path.exists() => {
+            return Check::ok("store", "it will be made at the first start");
+        }
+        Ok(url) => url,
+        Err(error) => return Check::fail("store", error, "see docs/config.md for store.url"),
+    };
+    let looked = async {
+        let store = url.open_to_read().await?;
+        let totals = store.totals().await;
+        store.close().await?;
+        Ok::<_, StartError>(totals?)
+    };
+    match looked.await {
+        Ok(totals) => Check::ok(
+            "store",
+            format!(
+                "{} events, {} messages open, {} replies waiting, {} given up",
+                totals.events, totals.inbox_open, totals.outbox_pending, totals.outbox_dead
+            ),
+        ),
         Err(error) => {
-            let hint = error.hint().unwrap_or_else(|| "restore a copy of the state folder".into());
-            Check::fail("store", error.to_string(), hint)
+            let hint =
+                error.hint().unwrap_or_else(|| "restore a backup of the state folder".into());
+            Check::fail("store", said(&error), hint)
         }
     }
+}
+
+/// An error with what caused it.
+fn said(error: &StartError) -> String {
+    let causes =
+        std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -314,19 +314,12 @@ impl Engine {
         }
     }
 
-    /// Waits for `stop`, and keeps the place among the gateways until `kept` fires, so also while
-    /// turns come to their end.
-    pub(crate) async fn until_lost(
-        &self,
-        stop: &CancellationToken,
-        kept: &CancellationToken,
-    ) -> Ended {
-        let Some(membership) = self.membership.clone() else {
+    /// Waits for `stop`, or until the place among the gateways is lost.
+    pub(crate) async fn until_lost(&self, stop: &CancellationToken) -> Ended {
+        let Some(membership) = &self.membership else {
             stop.cancelled().await;
             return Ended::Stopped;
         };
-        let (keeper, kept) = (Arc::clone(&membership), kept.clone());
-        tokio::spawn(async move { keeper.keep(kept).await });
         tokio::select! {
             () = stop.cancelled() => Ended::Stopped,
             () = membership.lost().cancelled() => Ended::Lost,

@@ -191,6 +191,9 @@ impl Local {
     /// When the store fails to close.
     pub async fn close(self) -> Result<(), StartError> {
         self.engine.delivery.shutdown(GRACE).await;
+        if let Some(membership) = &self.engine.membership {
+            membership.leave().await;
+        }
         Ok(self.engine.store.close().await?)
     }
 }

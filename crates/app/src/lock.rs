@@ -50,6 +50,10 @@ impl StateLock {
         Self::lock(file.with_file_name(name))
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a lock that is let go tells nobody, and some who take one have no runtime"
+    )]
     fn lock(path: PathBuf) -> Result<Self, LockError> {
         let mut tries = 0;
         Self::lock_from(path, || {

@@ -5,7 +5,6 @@ use std::{io::Write, path::Path, sync::Arc};
 use claw_config::Config;
 use claw_domain::NodeId;
 use claw_store::Store;
-use claw_store_sqlite::Sqlite;
 
 use crate::{Home, StartError, engine::Settings, stores::StoreUrl};
 
@@ -23,11 +22,7 @@ impl Log {
     pub async fn open(home: &Home, config: &Config) -> Result<Self, StartError> {
         let settings = Settings::read(config).map_err(StartError::Config)?;
         let url = StoreUrl::configured(&settings.store, home).map_err(StartError::StoreUrl)?;
-        let store: Arc<dyn Store> = match &url {
-            StoreUrl::Sqlite(path) => Arc::new(Sqlite::open_to_read(path).await?),
-            StoreUrl::Postgres(_) => url.open().await?,
-            StoreUrl::Memory => return Err(StartError::Forgetful),
-        };
+        let store = url.open_to_read().await?;
         Ok(Self { store, node: home.node()? })
     }
 

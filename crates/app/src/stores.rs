@@ -9,9 +9,10 @@ use std::{
 
 use claw_delivery::Membership;
 use claw_domain::{Clock, NodeId, Secret};
-use claw_store::{Fence, Lease, Store};
+use claw_store::{Fence, Lease, Store, portable::Portable};
 use claw_store_memory::Memory;
-use claw_store_sqlite::Sqlite;
+use claw_store_sqlite::{Sqlite, Tables};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Home, Layers, StartError,
@@ -28,6 +29,13 @@ pub enum StoreUrl {
     Postgres(Secret),
     /// Nowhere.
     Memory,
+}
+
+/// What a store's tables are opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
 }
 
 impl FromStr for StoreUrl {
@@ -66,6 +74,15 @@ impl StoreUrl {
         }
     }
 
+    /// Opens the store to be read, beside whoever writes it.
+    pub(crate) async fn open_to_read(&self) -> Result<Arc<dyn Store>, StartError> {
+        match self {
+            Self::Sqlite(path) => Ok(Arc::new(Sqlite::open_to_read(path).await?)),
+            Self::Postgres(_) => self.open().await,
+            Self::Memory => Err(StartError::Forgetful),
+        }
+    }
+
     /// Opens the store.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, StartError> {
         Ok(match self {
@@ -82,6 +99,36 @@ impl StoreUrl {
             }
         })
     }
+
+    /// Opens the store's tables. A server's are made and brought up to this program's either way.
+    pub(crate) async fn tables(&self, access: Access) -> Result<Box<dyn Portable>, StartError> {
+        Ok(match (self, access) {
+            (Self::Sqlite(path), Access::Read) => Box::new(Tables::open_to_read(path).await?),
+            (Self::Sqlite(path), Access::Write) => Box::new(Tables::open(path).await?),
+            (Self::Memory, _) => return Err(StartError::Forgetful),
+            #[cfg(feature = "postgres")]
+            (Self::Postgres(url), _) => {
+                use claw_store_postgres::{Options, Tables};
+                Box::new(Tables::open(url, Options::default()).await?)
+            }
+            #[cfg(not(feature = "postgres"))]
+            (Self::Postgres(_url), _) => {
+                return Err(StartError::NotHere("PostgreSQL (this build is without it)"));
+            }
+        })
+    }
+
+    /// Whether both surely name the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => {
+                let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+                real(one) == real(other)
+            }
+            (Self::Postgres(one), Self::Postgres(other)) => one.expose() == other.expose(),
+            _ => false,
+        }
+    }
 }
 
 /// An open store and the right to write to it.
@@ -90,6 +137,8 @@ pub(crate) struct Opened {
     pub(crate) fence: Fence,
     /// The place among the gateways, where several share the store.
     pub(crate) membership: Option<Arc<Membership>>,
+    /// Renews that place as long as the store is held open here.
+    _keeper: Option<DropGuard>,
     _lock: Option<StateLock>,
 }
 
@@ -114,14 +163,18 @@ impl Opened {
             let span = Duration::from_secs(config.lease_seconds.get().into());
             let membership = Membership::join(Arc::clone(&store), node, span).await?;
             let fence = membership.fence();
-            return Ok(Self { store, fence, membership: Some(membership), _lock: lock });
+            let stop = CancellationToken::new();
+            let (keeper, stopped) = (Arc::clone(&membership), stop.clone());
+            tokio::spawn(async move { keeper.keep(stopped).await });
+            let _keeper = Some(stop.drop_guard());
+            return Ok(Self { store, fence, membership: Some(membership), _keeper, _lock: lock });
         }
         // The lock keeps others off; the lease is over at once, so that a store that was moved here
         // from another installation can be taken.
         let now = clock.now();
         let claimed = store.claim(&Lease::Gateway, node, now, now).await?;
         let fence = claimed.ok_or(StartError::StoreHeld)?;
-        Ok(Self { store, fence, membership: None, _lock: lock })
+        Ok(Self { store, fence, membership: None, _keeper: None, _lock: lock })
     }
 }
 

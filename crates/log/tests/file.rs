@@ -63,6 +63,7 @@ async fn a_file_appears_whole_for_its_owner_alone() {
     let here = five().await;
     assert_eq!(claw_log::export_file(&*here.store, here.node, &path).await.unwrap(), 5);
     assert_eq!(fs::read(&path).unwrap(), here.exported().await);
+    // SEC-65
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 

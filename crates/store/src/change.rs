@@ -11,10 +11,11 @@ use crate::{DeliveryState, InboxRow, InboxState, OutboxRow, PairingRequest};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Append to the log; the projections follow from the body. An entry's parent must be there
-    /// before it, so that every path ends at a root.
+    /// before it, so that every path ends at a root, and its session must not be folded beyond it.
     Log(NewEvent),
     /// Append an event of another installation's log, for sessions and transcripts; who it let in is
-    /// not let in here. A no-op when its id is known. An entry's parent must be there before it.
+    /// not let in here. A no-op when its id is known, or when its session was folded beyond it; then
+    /// an entry is added to its transcript all the same. An entry's parent must be there before it.
     Import(NewEvent),
     /// Accept an inbound event. A no-op when `(channel, account, external id)` is known.
     Receive(Box<InboxRow>),

@@ -14,6 +14,7 @@ mod context;
 pub mod contract;
 mod error;
 mod fold;
+pub mod portable;
 mod retention;
 mod row;
 mod store;

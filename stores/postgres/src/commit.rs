@@ -3,7 +3,12 @@
 use claw_store::{Change, Committed, Error, Fence};
 
 use crate::{
-    conn::Conn, error::Fault, event, inbox, known::Known, outbox, people, plan::{Plan, Writes},
+    conn::Conn,
+    error::Fault,
+    event, inbox,
+    known::Known,
+    outbox, people,
+    plan::{Plan, Writes},
     retention, session, transcript,
 };
 

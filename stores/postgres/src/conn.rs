@@ -52,9 +52,9 @@ impl Conn {
         });
         client.batch_execute(DURABLE).await?;
         let pid = client.query_one(OWN_PID, &[]).await?.value(0)?;
-        let prepared = statements.into_iter().map(async |sql| {
-            Ok::<_, Fault>((sql, client.prepare(sql).await?))
-        });
+        let prepared = statements
+            .into_iter()
+            .map(async |sql| Ok::<_, Fault>((sql, client.prepare(sql).await?)));
         let statements = try_join_all(prepared).await?.into_iter().collect();
         Ok(Self { client, statements, driver, pid })
     }

@@ -15,7 +15,11 @@ pub(crate) enum Fault {
     /// The server's own data is broken.
     Broken(String),
     /// A newer program gave the database its schema.
-    Newer { found: i64, known: i64, program: Option<String> },
+    Newer {
+        found: i64,
+        known: i64,
+        program: Option<String>,
+    },
     /// The server's disk is full.
     Full(String),
     Sql(String),
@@ -76,9 +80,7 @@ impl Fault {
                 Error::Newer { path: place.into(), found, known, program }
             }
             Self::Full(what) => Error::Full { path: place.into(), source: failure(what) },
-            Self::Broken(what) => {
-                Error::Corrupt { what: "database".into(), source: failure(what) }
-            }
+            Self::Broken(what) => Error::Corrupt { what: "database".into(), source: failure(what) },
         }
     }
 

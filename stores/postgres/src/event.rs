@@ -29,8 +29,7 @@ const STARTED: &str = "SELECT run FROM events WHERE run = ANY($1) AND kind = 'ru
 const OF_SESSIONS: &str = select!("WHERE session = ANY($1) ORDER BY id");
 const BETWEEN: &str = select!("WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3");
 /// The newest event stays, as in every other store.
-const FORGET: &str =
-    "DELETE FROM events WHERE id = ANY($1) AND seq < (SELECT newest FROM log)";
+const FORGET: &str = "DELETE FROM events WHERE id = ANY($1) AND seq < (SELECT newest FROM log)";
 const FORGET_AT: &str = "DELETE FROM events WHERE seq = ANY($1)";
 const PROBE: &str = "UPDATE log SET newest = newest";
 
@@ -131,8 +130,7 @@ pub(crate) async fn between(
     before: EventId,
     most: usize,
 ) -> Result<Vec<Event>, Fault> {
-    let rows =
-        conn.query(BETWEEN, &[&event_id(after), &event_id(before), &limit(most)]).await?;
+    let rows = conn.query(BETWEEN, &[&event_id(after), &event_id(before), &limit(most)]).await?;
     rows.iter().map(event).collect()
 }
 
@@ -165,11 +163,7 @@ pub(crate) async fn of_trace(readers: &Readers, trace: TraceId) -> Result<Vec<Ev
     readers.all(OF_TRACE, &[&from, &to, &trace.0], event).await
 }
 
-pub(crate) async fn after(
-    readers: &Readers,
-    after: Seq,
-    most: usize,
-) -> Result<Vec<Event>, Error> {
+pub(crate) async fn after(readers: &Readers, after: Seq, most: usize) -> Result<Vec<Event>, Error> {
     readers.all(AFTER, &[&count(after.0), &limit(most)], event).await
 }
 

@@ -62,8 +62,7 @@ pub(crate) const WRITER: [&str; 9] =
     [KNOWN, RECEIVED, RECEIVE, MOVE, ORPHANS, OWN, ADOPT, OLDEST_OPEN, FORGET];
 
 const OPEN: &str = select!("WHERE state <> 'closed' AND id > $1 ORDER BY id LIMIT $2");
-const BY_EXTERNAL: &str =
-    select!("WHERE channel = $1 AND account = $2 AND external_id = $3");
+const BY_EXTERNAL: &str = select!("WHERE channel = $1 AND account = $2 AND external_id = $3");
 const BY_ID: &str = select!("WHERE id = $1");
 const OPEN_OF_RUN: &str = select!("WHERE state <> 'closed' AND run = $1 LIMIT 1");
 const OF_TRACE: &str = select!("WHERE id BETWEEN $1 AND $2 AND trace = $3");
@@ -146,10 +145,7 @@ pub(crate) async fn known(
 }
 
 /// Those of these external ids that were received.
-pub(crate) async fn received(
-    conn: &Conn,
-    keys: &[ExternalKey],
-) -> Result<Vec<ExternalKey>, Fault> {
+pub(crate) async fn received(conn: &Conn, keys: &[ExternalKey]) -> Result<Vec<ExternalKey>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -254,10 +250,7 @@ pub(crate) async fn of(readers: &Readers, key: &InboxKey) -> Result<Option<Inbox
     }
 }
 
-pub(crate) async fn newest(
-    readers: &Readers,
-    filter: &RowFilter,
-) -> Result<Vec<InboxRow>, Error> {
+pub(crate) async fn newest(readers: &Readers, filter: &RowFilter) -> Result<Vec<InboxRow>, Error> {
     readers.all(NEWEST, &[&words(filter), &limit(filter.limit)], inbox_row).await
 }
 
@@ -271,8 +264,7 @@ fn seen(row: &Row) -> Result<(InboxId, Seen), Fault> {
         Some(_) => Some(row.json(3, "inbox row")?),
         None => None,
     };
-    let seen =
-        Seen { run: row.text(1)?, closed: row.value(2)?, started: row.value(4)?, inbound };
+    let seen = Seen { run: row.text(1)?, closed: row.value(2)?, started: row.value(4)?, inbound };
     Ok((InboxId(row.value(0)?), seen))
 }
 

@@ -100,7 +100,8 @@ impl Group {
 
     /// Each job as a group of its own, in order.
     pub(crate) fn apart(self) -> impl Iterator<Item = Self> {
-        let tasks = self.tasks.into_iter().map(|task| Self { tasks: vec![task], ..Self::default() });
+        let tasks =
+            self.tasks.into_iter().map(|task| Self { tasks: vec![task], ..Self::default() });
         let commits =
             self.commits.into_iter().map(|one| Self { commits: vec![one], ..Self::default() });
         tasks.chain(commits)

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use claw_domain::{EntryId, Event, EventBody, EventId, InboxId, OutboxId, RunId, SessionKey, Target};
+use claw_domain::{
+    EntryId, Event, EventBody, EventId, InboxId, OutboxId, RunId, SessionKey, Target,
+};
 use claw_store::{Base, Change, Error, Fence, NewEvent};
 
 use crate::{
@@ -66,25 +68,21 @@ pub(crate) struct Late {
 
 impl Known {
     /// Reads it: one round trip, and a second one when events come out of order.
-    pub(crate) async fn load(
-        conn: &Conn,
-        commits: &[(Fence, &[Change])],
-    ) -> Result<Self, Fault> {
+    pub(crate) async fn load(conn: &Conn, commits: &[(Fence, &[Change])]) -> Result<Self, Fault> {
         let keys = Keys::of(commits);
         // Each of these sends its question when it is first polled, so they go out together.
-        let (head, fences, events, entries, sessions, received, inbox, started, outbox, orders) =
-            futures_util::join!(
-                head(conn),
-                lease::known(conn, keys.fences.iter().copied()),
-                event::known(conn, &keys.events),
-                transcript::known(conn, &keys.entries),
-                session::known(conn, &keys.sessions),
-                inbox::received(conn, &keys.external),
-                inbox::known(conn, &keys.inbox, &keys.replaced),
-                event::started(conn, &keys.runs),
-                outbox::known(conn, &keys.outbox),
-                outbox::places(conn, &keys.targets),
-            );
+        let (head, fences, events, entries, sessions, received, inbox, started, outbox, orders) = futures_util::join!(
+            head(conn),
+            lease::known(conn, keys.fences.iter().copied()),
+            event::known(conn, &keys.events),
+            transcript::known(conn, &keys.entries),
+            session::known(conn, &keys.sessions),
+            inbox::received(conn, &keys.external),
+            inbox::known(conn, &keys.inbox, &keys.replaced),
+            event::started(conn, &keys.runs),
+            outbox::known(conn, &keys.outbox),
+            outbox::places(conn, &keys.targets),
+        );
         let mut known = Self {
             newest: head?,
             fences: fences?.into_iter().collect(),
@@ -156,10 +154,7 @@ async fn head(conn: &Conn) -> Result<u64, Fault> {
     row.number(2)
 }
 
-async fn load_late(
-    conn: &Conn,
-    keys: &[&SessionKey],
-) -> Result<HashMap<SessionKey, Late>, Fault> {
+async fn load_late(conn: &Conn, keys: &[&SessionKey]) -> Result<HashMap<SessionKey, Late>, Fault> {
     let (bases, events) =
         futures_util::join!(retention::bases_of(conn, keys), event::of_sessions(conn, keys));
     let late = |(key, base)| (key, Late { base, events: Vec::new(), disordered: false });

@@ -57,7 +57,11 @@ pub(crate) async fn known(
 
 /// Refuses a fence that is not the newest of its lease.
 pub(crate) async fn check(conn: &Conn, fence: &Fence) -> Result<(), Fault> {
-    if known(conn, [fence]).await?.contains(fence) { Ok(()) } else { Err(Error::fenced(fence).into()) }
+    if known(conn, [fence]).await?.contains(fence) {
+        Ok(())
+    } else {
+        Err(Error::fenced(fence).into())
+    }
 }
 
 pub(crate) async fn claim(

@@ -51,7 +51,9 @@ mod conn;
 mod error;
 mod migrate;
 mod place;
+mod portable;
 mod tls;
 
 pub use options::Options;
+pub use portable::Tables;
 pub use store::Postgres;

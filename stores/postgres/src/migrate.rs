@@ -10,6 +10,11 @@ const STEPS: [&str; 1] = [include_str!("../migrations/0001.sql")];
 /// The version of this program, kept beside that of the schema for people with an older one.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
+/// Asks the table of tables, since `to_regclass` may go on saying what it said before the wait for
+/// the lock.
+const THERE: &str =
+    "SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid)";
+
 /// The one lock, held until the end of a transaction, under which everything is written: `seq` is
 /// given in the order of commits, without gaps. The numbers are `claw` in ASCII, and one of ours.
 pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(1668047223, 1)";
@@ -73,8 +78,7 @@ async fn bring_up(client: &mut Client) -> Result<(), Fault> {
 
 /// The version of the schema that is there, 0 when there is none.
 async fn version(client: &impl GenericClient) -> Result<i64, Fault> {
-    let there = first(client, "SELECT to_regclass('schema_version')").await?;
-    if there.as_ref().and_then(|row| row.get(0)).is_none() {
+    if first(client, THERE).await?.is_none() {
         return Ok(0);
     }
     let Some(row) = first(client, "SELECT version, program FROM schema_version").await? else {

@@ -34,7 +34,8 @@ macro_rules! select {
 const KNOWN: &str = "SELECT id, state = 'sent' FROM outbox WHERE id = ANY($1)";
 const PLACES: &str = "SELECT (SELECT max(place) FROM outbox WHERE target = asked.target)
     FROM unnest($1::text[]) WITH ORDINALITY AS asked (target, place) ORDER BY asked.place";
-const ENQUEUE: &str = "INSERT INTO outbox (id, trace, target, channel, account, chat, thread, place,
+const ENQUEUE: &str =
+    "INSERT INTO outbox (id, trace, target, channel, account, chat, thread, place,
     part, not_before, expires_at, idempotency_key, owner, epoch, state, progress, action)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
     $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
@@ -121,10 +122,7 @@ impl Queued {
 }
 
 /// Those of these rows that are there, and whether they were sent.
-pub(crate) async fn known(
-    conn: &Conn,
-    ids: &[OutboxId],
-) -> Result<Vec<(OutboxId, bool)>, Fault> {
+pub(crate) async fn known(conn: &Conn, ids: &[OutboxId]) -> Result<Vec<(OutboxId, bool)>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -134,10 +132,7 @@ pub(crate) async fn known(
 }
 
 /// The order of each target's newest message, for those that have one.
-pub(crate) async fn places(
-    conn: &Conn,
-    targets: &[&Target],
-) -> Result<Vec<(Target, u64)>, Fault> {
+pub(crate) async fn places(conn: &Conn, targets: &[&Target]) -> Result<Vec<(Target, u64)>, Fault> {
     if targets.is_empty() {
         return Ok(Vec::new());
     }
@@ -196,17 +191,11 @@ pub(crate) async fn by_id(readers: &Readers, id: OutboxId) -> Result<Option<Outb
     readers.first(BY_ID, &[&id.0], outbox_row).await
 }
 
-pub(crate) async fn of_trace(
-    readers: &Readers,
-    trace: TraceId,
-) -> Result<Vec<OutboxRow>, Error> {
+pub(crate) async fn of_trace(readers: &Readers, trace: TraceId) -> Result<Vec<OutboxRow>, Error> {
     readers.all(OF_TRACE, &[&trace.0], outbox_row).await
 }
 
-pub(crate) async fn newest(
-    readers: &Readers,
-    filter: &RowFilter,
-) -> Result<Vec<OutboxRow>, Error> {
+pub(crate) async fn newest(readers: &Readers, filter: &RowFilter) -> Result<Vec<OutboxRow>, Error> {
     readers.all(NEWEST, &[&words(filter), &limit(filter.limit)], outbox_row).await
 }
 

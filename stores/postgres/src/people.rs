@@ -156,12 +156,7 @@ pub(crate) async fn devices(readers: &Readers) -> Result<Vec<Device>, Error> {
 }
 
 fn grant_of(row: &Row) -> Result<Grant, Fault> {
-    Ok(Grant {
-        channel: row.text(0)?,
-        account: row.text(1)?,
-        peer: row.text(2)?,
-        at: row.time(3)?,
-    })
+    Ok(Grant { channel: row.text(0)?, account: row.text(1)?, peer: row.text(2)?, at: row.time(3)? })
 }
 
 fn pairing(row: &Row) -> Result<PairingRequest, Fault> {

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use claw_store::Error;
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Row;

@@ -31,7 +31,8 @@ const PUT_STATE: &str = "UPDATE snapshot SET looked = $1, until = $2, events = $
     output = $5, cache_read = $6, cache_write = $7";
 const LOOK_AGAIN: &str = "UPDATE snapshot SET looked = $1 WHERE looked >= $2";
 const BASES_OF: &str = "SELECT record FROM bases WHERE key = ANY($1)";
-const PUT_BASES: &str = "INSERT INTO bases (key, record) SELECT * FROM unnest($1::text[], $2::text[])
+const PUT_BASES: &str =
+    "INSERT INTO bases (key, record) SELECT * FROM unnest($1::text[], $2::text[])
     ON CONFLICT (key) DO UPDATE SET record = excluded.record";
 const ENDED: &str = "SELECT life, until FROM ended WHERE life = ANY($1)";
 /// Notes how far the transcripts of these lives go.
@@ -44,9 +45,8 @@ const FORGET_ENDED: &str = "DELETE FROM ended WHERE life = $1";
 const NEWEST: &str = "SELECT newest FROM log";
 
 /// What the writer asks and writes here.
-pub(crate) const WRITER: [&str; 10] = [
-    STATE, PUT_STATE, LOOK_AGAIN, BASES_OF, PUT_BASES, ENDED, END, OVER, FORGET_ENDED, NEWEST,
-];
+pub(crate) const WRITER: [&str; 10] =
+    [STATE, PUT_STATE, LOOK_AGAIN, BASES_OF, PUT_BASES, ENDED, END, OVER, FORGET_ENDED, NEWEST];
 
 const SNAPSHOT: &str = state!(", (SELECT count(*) FROM entries)");
 const UNTIL: &str = "SELECT until FROM snapshot";
@@ -119,7 +119,8 @@ pub(crate) async fn snapshot(readers: &Readers) -> Result<Snapshot, Error> {
         Ok(Snapshot { until, events, usage, nodes: row.number(7)? })
     };
     let snapshot = readers.first(SNAPSHOT, &[], read).await?;
-    snapshot.ok_or_else(|| Error::Corrupt { what: "snapshot".into(), source: "it has no row".into() })
+    snapshot
+        .ok_or_else(|| Error::Corrupt { what: "snapshot".into(), source: "it has no row".into() })
 }
 
 pub(crate) async fn bases(

@@ -67,9 +67,8 @@ pub(crate) async fn put(conn: &Conn, all: &[(&SessionKey, &Standing)]) -> Result
         })
         .collect();
     let gone = all.iter().filter(|(_, standing)| standing.session.is_none());
-    let (gone, newest): (Vec<_>, Vec<Uuid>) = gone
-        .map(|(key, standing)| (text(key.as_str()), event_id(standing.newest)))
-        .unzip();
+    let (gone, newest): (Vec<_>, Vec<Uuid>) =
+        gone.map(|(key, standing)| (text(key.as_str()), event_id(standing.newest))).unzip();
     let put = async {
         if records.is_empty() {
             return Ok(0);
@@ -94,10 +93,7 @@ pub(crate) async fn find(readers: &Readers, key: &SessionKey) -> Result<Option<S
     readers.first(FIND, &[&text(key.as_str())], |row| row.json(0, "session")).await
 }
 
-pub(crate) async fn list(
-    readers: &Readers,
-    filter: &SessionFilter,
-) -> Result<Vec<Session>, Error> {
+pub(crate) async fn list(readers: &Readers, filter: &SessionFilter) -> Result<Vec<Session>, Error> {
     let since = filter.updated_since.map_or(i64::MIN, Timestamp::as_millisecond);
     let agent = filter.agent.as_ref().map(AgentId::as_str).map(text);
     let most = limit(filter.limit.unwrap_or(usize::MAX));

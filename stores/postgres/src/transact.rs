@@ -72,11 +72,7 @@ pub(crate) async fn prune(conn: &Conn) -> Result<(), Fault> {
 }
 
 /// Notes the token in `signed` before it asks the server to commit.
-async fn attempt(
-    conn: &Conn,
-    group: &mut Group,
-    signed: &mut Option<Uuid>,
-) -> Result<(), Fault> {
+async fn attempt(conn: &Conn, group: &mut Group, signed: &mut Option<Uuid>) -> Result<(), Fault> {
     let Group { commits, tasks } = group;
     let mut changed = false;
     let asked: Vec<(_, &[Change])> =

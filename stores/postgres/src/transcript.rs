@@ -18,8 +18,7 @@ const ADD: &str = "INSERT INTO entries (id, session, parent, tokens, kept, seq)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::uuid[], $6::bigint[])";
 const KNOWN: &str = "SELECT id FROM entries WHERE id = ANY($1)";
 
-const NEWEST_OF: &str =
-    "SELECT id, seq FROM entries WHERE session = $1 ORDER BY seq DESC LIMIT $2";
+const NEWEST_OF: &str = "SELECT id, seq FROM entries WHERE session = $1 ORDER BY seq DESC LIMIT $2";
 const FORGET: &str = "DELETE FROM entries WHERE id = ANY($1)";
 
 /// What the writer asks and writes here.

@@ -74,11 +74,7 @@ async fn listen(place: &Place, own: &AtomicI32, bell: &watch::Sender<u64>) {
 }
 
 /// Rings for every commit of somebody else, as long as the connection holds.
-async fn hear(
-    place: &Place,
-    own: &AtomicI32,
-    bell: &watch::Sender<u64>,
-) -> Result<(), Fault> {
+async fn hear(place: &Place, own: &AtomicI32, bell: &watch::Sender<u64>) -> Result<(), Fault> {
     let (client, mut connection) = place.connect().await?;
     let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
     let listen = client.batch_execute(LISTEN);

@@ -9,7 +9,8 @@ use claw_testkit::PgServer;
 use support::{Plain, fresh, open};
 
 /// Makes a used store as good as new, which is quicker than making one.
-const WIPE: &str = "DELETE FROM events; DELETE FROM entries; DELETE FROM sessions; DELETE FROM gone;
+const WIPE: &str =
+    "DELETE FROM events; DELETE FROM entries; DELETE FROM sessions; DELETE FROM gone;
     DELETE FROM inbox; DELETE FROM outbox; DELETE FROM leases; DELETE FROM holdings;
     DELETE FROM pairings; DELETE FROM grants; DELETE FROM devices; DELETE FROM commits;
     DELETE FROM bases; DELETE FROM ended;

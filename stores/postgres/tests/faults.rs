@@ -42,7 +42,11 @@ async fn a_server_that_restarts_or_crashes_amid_commits_loses_nothing() {
         for _ in 0..after {
             made.recv().await.unwrap();
         }
-        if after == 20 { server.stop().await } else { server.crash().await }
+        if after == 20 {
+            server.stop().await
+        } else {
+            server.crash().await
+        }
         server.again().await;
     }
     for committer in committers {

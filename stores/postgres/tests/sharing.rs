@@ -3,8 +3,8 @@
 mod support;
 
 use claw_domain::{
-    Action, Address, ChatKind, Inbound, InboundKind, InboxId, MessageText, Origin, Outbound, OutboxId,
-    RunId, Secret, Sender, Target, TraceId, millis,
+    Action, Address, ChatKind, Inbound, InboundKind, InboxId, MessageText, Origin, Outbound,
+    OutboxId, RunId, Secret, Sender, Target, TraceId, millis,
 };
 use claw_store::{
     Change, Claim, DeliveryState, Error, Fence, Holding, InboxRow, InboxState, Lease, OutboxRow,
@@ -14,6 +14,7 @@ use claw_store_postgres::{Options, Postgres};
 use claw_testkit::PgServer;
 use futures_util::{StreamExt, future::join_all, stream};
 use support::{LEASE_MS, NOW, Plain, event, fresh, join, logged, open};
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_postgres::{AsyncMessage, NoTls};
 use uuid::Uuid;
 
@@ -45,7 +46,8 @@ async fn commits_of_two_handles_have_places_without_gaps(url: &str) {
     let fences = [join(&stores[0], 1).await, join(&stores[1], 2).await];
     let commits = (0..100).map(|number| {
         let which = number % 2;
-        let changes = vec![event(which as u64, number as u64), event(which as u64, number as u64 + 1000)];
+        let changes =
+            vec![event(which as u64, number as u64), event(which as u64, number as u64 + 1000)];
         let (store, fence) = (&stores[which], &fences[which]);
         async move { store.commit(fence, changes).await.unwrap().seq.0 }
     });
@@ -78,7 +80,10 @@ async fn four_claimers_get_each_row_once(url: &str) {
     let fence = join(&first, 1).await;
     let rows: Vec<InboxRow> = (1..=40).map(inbox_row).collect();
     let ids: Vec<InboxId> = rows.iter().map(|row| row.id).collect();
-    first.commit(&fence, rows.into_iter().map(|row| Change::Receive(Box::new(row))).collect()).await.unwrap();
+    first
+        .commit(&fence, rows.into_iter().map(|row| Change::Receive(Box::new(row))).collect())
+        .await
+        .unwrap();
     let queued = (1..=40).map(|number| Change::Enqueue(Box::new(outbox_row(number)))).collect();
     first.commit(&fence, queued).await.unwrap();
 
@@ -114,22 +119,23 @@ async fn commits_are_told_once_per_group_and_refusals_are_not(url: &str) {
     let fence = join(&store, 1).await;
     let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
-    let mut told = async || loop {
-        if let AsyncMessage::Notification(told) = messages.next().await.unwrap().unwrap() {
-            return (told.channel().to_owned(), told.payload().to_owned());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notification(told) = message {
+                tell.send(told.payload().to_owned()).unwrap();
+            }
         }
-    };
-    let listening = client.batch_execute("LISTEN claw; NOTIFY claw, 'ready'");
-    let (listening, ready) = futures_util::join!(listening, told());
-    listening.unwrap();
-    assert_eq!(ready.1, "ready");
+    });
+    client.batch_execute("LISTEN claw").await.unwrap();
 
     store.commit(&fence, vec![event(1, 1), event(1, 2)]).await.unwrap();
-    assert_eq!(told().await, ("claw".into(), "2".into()));
+    assert_eq!(told.recv().await.as_deref(), Some("2"));
     store.commit(&fence, vec![event(1, 2)]).await.unwrap_err();
     store.commit(&fence, Vec::new()).await.unwrap();
     store.commit(&fence, vec![event(1, 3)]).await.unwrap();
-    assert_eq!(told().await, ("claw".into(), "3".into()));
+    assert_eq!(told.recv().await.as_deref(), Some("3"));
 }
 
 async fn a_refused_commit_spoils_none_of_its_neighbours(url: &str) {

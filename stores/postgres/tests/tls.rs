@@ -2,7 +2,11 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::{MetadataExt, PermissionsExt, chown}, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::Path,
+};
 
 use claw_domain::Secret;
 use claw_store::{Error, Store};
@@ -31,11 +35,12 @@ async fn with_certificate(server: &mut PgServer) {
 /// Whether all connections of the store are encrypted, or what it was refused with.
 async fn check(url: &str, host: &str, query: &str) -> Result<bool, String> {
     let to = url.replace("127.0.0.1", host);
-    let store = match Postgres::open(&Secret::new(format!("{to}?{query}")), Options::default()).await {
-        Ok(store) => store,
-        Err(Error::Engine(source)) => return Err(source.to_string()),
-        Err(error) => panic!("{error:?}"),
-    };
+    let store =
+        match Postgres::open(&Secret::new(format!("{to}?{query}")), Options::default()).await {
+            Ok(store) => store,
+            Err(Error::Engine(source)) => return Err(source.to_string()),
+            Err(error) => panic!("{error:?}"),
+        };
     store.writable().await.unwrap();
     store.totals().await.unwrap();
     let plain = Plain::new(url).await;

@@ -37,7 +37,9 @@ mod migrate;
 mod open;
 #[cfg(test)]
 mod plans;
+mod portable;
 mod upgrade;
 
 pub use copy::{check, copy};
+pub use portable::Tables;
 pub use store::Sqlite;

@@ -96,14 +96,3 @@ fn successor(mut story: Story) -> Option<(Spot, Vec<Passed>)> {
     let is_struck = story.lives.first()?.struck.is_some() && story.lives.len() > 1;
     is_struck.then(|| (story.spots.swap_remove(0), story.lives.swap_remove(1).passed))
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tmp_many() {
-    let mut report = Report::default();
-    let passed = undisturbed(&mut report).await;
-    let wanted = std::env::var("TMP_AT").unwrap();
-    let spot = spots(&passed, Extent::All).into_iter().find(|s| s.to_string() == wanted).unwrap();
-    strike_all(vec![vec![spot]; 150], 3, &mut report).await;
-    println!("{report}");
-    report.demand(&[]);
-}

@@ -76,7 +76,8 @@ pub(crate) struct Ills {
     pub(crate) deaths_max: u64,
     /// When the machine's clock is set back by an hour.
     pub(crate) clock_back_at: Option<u64>,
-    /// Longest time that a call of the store takes.
+    /// Longest time that a call of the store takes. Never so short that chats go in step: the prompts
+    /// of two first turns are made in a thread, and which is done first is not from the seed.
     pub(crate) store_ms_max: u64,
 }
 
@@ -170,7 +171,7 @@ impl Ills {
         death: 0,
         deaths_max: 0,
         clock_back_at: None,
-        store_ms_max: 5,
+        store_ms_max: 30,
     };
 
     /// Each illness is absent in many histories, so that the others are seen without it.
@@ -191,7 +192,7 @@ impl Ills {
                 .about("clock")
                 .falls(100)
                 .then(|| dice.about("clock back").below(length)),
-            store_ms_max: rate("store time", &[2, 5, 40, 400]),
+            store_ms_max: rate("store time", &[30, 60, 100, 400]),
         }
     }
 }

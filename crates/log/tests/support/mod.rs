@@ -296,7 +296,7 @@ pub(crate) async fn story(store: &dyn Store) -> Story {
     Story { events, sessions, totals: store.totals().await.unwrap() }
 }
 
-/// Nothing of another installation acts here.
+/// Nothing of another installation acts here (SEC-63).
 pub(crate) async fn assert_acts_alone(installation: &Installation) {
     let store = &installation.store;
     assert_eq!(store.open_inbox(None, 9).await.unwrap(), []);

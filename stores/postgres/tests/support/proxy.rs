@@ -108,7 +108,8 @@ async fn asks(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) 
             Fault::CutBefore(word) => Some(word),
             _ => None,
         };
-        if shared.strikes(&buf[..count], cut).is_some() || to.write_all(&buf[..count]).await.is_err()
+        if shared.strikes(&buf[..count], cut).is_some()
+            || to.write_all(&buf[..count]).await.is_err()
         {
             return;
         }
