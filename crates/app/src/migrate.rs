@@ -39,12 +39,9 @@ pub enum MigrateError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The store is to become what it is.
-    #[error("{place} is the configured store already")]
-    Same {
-        /// Where.
-        place: String,
-    },
-    /// There is nothing to carry, or nowhere to.
+    #[error("this is the configured store already")]
+    Same,
+    /// Nothing can be carried there.
     #[error("a store in memory keeps nothing")]
     Forgetful,
     /// Others write to it.
@@ -65,11 +62,12 @@ impl MigrateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Start(error) => error.hint(),
-            Self::Same { .. } => Some("name another place with --to".into()),
-            Self::Forgetful => None,
-            Self::InUse { .. } => {
-                Some("stop every gateway that shares the store; one that died is forgotten within `store.leaseSeconds`".into())
-            }
+            Self::Same | Self::Forgetful => Some("name another place with --to".into()),
+            Self::InUse { .. } => Some(
+                "stop every gateway that shares it; one that died is forgotten after \
+                 `store.leaseSeconds`, and then the same command goes on"
+                    .into(),
+            ),
             Self::Copy(error) => error.hint(),
         }
     }
@@ -100,12 +98,14 @@ pub async fn migrate(
     let _lock = StateLock::take(&home.state_dir).map_err(StartError::from)?;
     let config: StoreConfig = config.section("store").map_err(StartError::Config)?;
     let from = StoreUrl::configured(&config, home).map_err(StartError::StoreUrl)?;
-    let _locks = [beside(home, &from)?, beside(home, to)?];
-
-    let source = from.tables(Access::Read).await?;
     if from.is_same(to) {
-        return Err(MigrateError::Same { place: source.place() });
+        return Err(MigrateError::Same);
     }
+    if matches!(to, StoreUrl::Memory) {
+        return Err(MigrateError::Forgetful);
+    }
+    let _locks = [beside(home, &from)?, beside(home, to)?];
+    let source = from.tables(Access::Read).await?;
     let target = to.tables(Access::Write).await?;
     for store in [&*source, &*target] {
         nobody_has(store).await?;

@@ -47,6 +47,8 @@ fn help_says_what_can_be_typed() {
         "events verify",
         "events export",
         "events import",
+        "store",
+        "store migrate",
         "backup",
         "backup create",
         "backup list",

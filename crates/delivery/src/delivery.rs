@@ -187,7 +187,21 @@ impl Delivery {
     ///
     /// # Errors
     /// When nothing was kept.
+    ///
+    /// # Cancel safety
+    /// A caller that goes away while this waits takes nothing back: what is kept is admitted.
     pub async fn submit(&self, inbound: Inbound) -> Result<Submitted, Error> {
+        let delivery = self.clone();
+        let submitting = tokio::spawn(async move { delivery.submit_kept(inbound).await });
+        match submitting.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(submitted) => submitted,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(Err(_cancelled)) => Err(Error::Stopping),
+        }
+    }
+
+    async fn submit_kept(&self, inbound: Inbound) -> Result<Submitted, Error> {
         let (channel, account, external) =
             (inbound.channel.clone(), inbound.account.clone(), inbound.external_id.clone());
         let mut taken = self.take(vec![inbound]).await?;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use futures_util::future::try_join_all;
-use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{column::Columns, error::Fault, place::Place};
 
@@ -35,7 +35,8 @@ pub(crate) use {columns, values};
 pub(crate) struct Conn {
     client: Client,
     statements: HashMap<&'static str, Statement>,
-    driver: JoinHandle<()>,
+    /// Carries the connection; without it, the server takes back what was begun.
+    driver: AbortOnDropHandle<()>,
     /// The server's process for this connection.
     pub(crate) pid: i32,
 }
@@ -46,10 +47,10 @@ impl Conn {
         statements: impl IntoIterator<Item = &'static str>,
     ) -> Result<Self, Fault> {
         let (client, connection) = place.connect().await?;
-        let driver = tokio::spawn(async move {
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move {
             // How it ended is told to whoever asks something next.
             let _ended = connection.await;
-        });
+        }));
         client.batch_execute(DURABLE).await?;
         let pid = client.query_one(OWN_PID, &[]).await?.value(0)?;
         let prepared = statements

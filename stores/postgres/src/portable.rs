@@ -1,5 +1,7 @@
 //! The database as plain rows, to be carried to another kind of store and back.
 
+use std::{collections::HashMap, time::Duration};
+
 use async_trait::async_trait;
 use claw_domain::{Entry, EntryBody, Secret, Target};
 use claw_store::{
@@ -36,8 +38,8 @@ const QUEUE_BEHIND: &str =
 const COMPACTIONS: &str = "SELECT seq, body FROM events
     WHERE seq = ANY($1) AND kind = 'entryAdded' AND strpos(body, 'first_kept') > 0";
 
-/// Values of a statement that were made for it.
-type Values = Vec<Box<dyn ToSql + Sync + Send>>;
+/// A value of a statement that was made for it.
+type Value = Box<dyn ToSql + Sync + Send>;
 
 /// A store's tables.
 pub struct Tables {
@@ -94,7 +96,8 @@ impl Portable for Tables {
 
     async fn put(&self, fence: &Fence, table: Table, rows: Vec<Row>) -> Result<(), Error> {
         let mut writer = self.writer.lock().await;
-        let done = timeout(self.place.answer_within(), put(&mut writer.client, fence, table, &rows));
+        let done =
+            timeout(self.place.answer_within(), put(&mut writer.client, fence, table, &rows));
         let done = done.await.unwrap_or_else(|_| Err(Fault::Lost("no answer in time".into())));
         done.map_err(|fault| self.named(fault))
     }
@@ -121,7 +124,7 @@ impl Link {
 struct View {
     link: Link,
     name: String,
-    answer_within: std::time::Duration,
+    answer_within: Duration,
 }
 
 #[async_trait]
@@ -149,7 +152,7 @@ async fn page(
         return Ok(Vec::new());
     }
     let after = after.map(|cells| &cells[..keys]).unwrap_or_default();
-    let mut values: Values = after.iter().map(value).collect();
+    let mut values: Vec<Value> = after.iter().map(value).collect();
     values.push(Box::new(limit(most)));
     let select = select(table, !after.is_empty());
     let rows = client.query(&select, &borrowed(&values)).await?;
@@ -183,7 +186,7 @@ async fn replace(client: &impl GenericClient, table: Table, rows: &[Row]) -> Res
     let columns = (1..).zip(table.columns()).map(|(at, column)| format!("{} = ${at}", column.name));
     let sql = format!("UPDATE {} SET {}", name(table), columns.collect::<Vec<_>>().join(", "));
     for row in rows {
-        let values: Values = row.iter().map(value).collect();
+        let values: Vec<Value> = row.iter().map(value).collect();
         client.execute(&sql, &borrowed(&values)).await?;
     }
     Ok(())
@@ -191,7 +194,7 @@ async fn replace(client: &impl GenericClient, table: Table, rows: &[Row]) -> Res
 
 /// Adds rows, a column of them as one value.
 async fn insert(client: &impl GenericClient, table: Table, rows: &[Row]) -> Result<(), Fault> {
-    let (mut names, mut kinds, mut values) = (Vec::new(), Vec::new(), Values::new());
+    let (mut names, mut kinds, mut values) = (Vec::new(), Vec::new(), Vec::<Value>::new());
     for (at, Column { name, kind }) in table.columns().iter().enumerate() {
         names.push(*name);
         kinds.push(*kind);
@@ -200,7 +203,7 @@ async fn insert(client: &impl GenericClient, table: Table, rows: &[Row]) -> Resu
     if let Some((name, kind, column)) = derived(client, table, rows).await? {
         names.push(name);
         kinds.push(kind);
-        values.push(array(kind, column.iter()));
+        values.push(column);
     }
     let arrays = (1..).zip(kinds).map(|(at, kind)| format!("${at}::{}[]", kind_name(kind)));
     // Nobody has the row.
@@ -220,40 +223,40 @@ async fn derived(
     client: &impl GenericClient,
     table: Table,
     rows: &[Row],
-) -> Result<Option<(&'static str, Kind, Vec<Cell>)>, Fault> {
+) -> Result<Option<(&'static str, Kind, Value)>, Fault> {
     Ok(match table {
         Table::Events => {
             let of = |row: &Row| match cell_of(table, row, "id") {
-                Cell::Id(id) => Cell::Number(node(to_event_id(Uuid::from_bytes(*id)).node())),
-                _ => Cell::Null,
+                Cell::Id(id) => Some(node(to_event_id(Uuid::from_bytes(*id)).node())),
+                _ => None,
             };
-            Some(("node", Kind::Number, rows.iter().map(of).collect()))
+            Some(("node", Kind::Number, Box::new(rows.iter().map(of).collect::<Vec<_>>())))
         }
-        Table::Entries => Some(("kept", Kind::Id, kept(client, rows).await?)),
+        Table::Entries => Some(("kept", Kind::Id, Box::new(kept(client, rows).await?))),
         Table::Outbox => {
-            let key = |row| Cell::Text(target(&target_of(row)));
-            Some(("target", Kind::Text, rows.iter().map(key).collect()))
+            // It is a key of its own writing, so it is not written again as other texts are.
+            let keys: Vec<String> = rows.iter().map(|row| target(&target_of(row))).collect();
+            Some(("target", Kind::Text, Box::new(keys)))
         }
         _ => None,
     })
 }
 
 /// The oldest entry that each compaction leaves in the prompt, from its event.
-async fn kept(client: &impl GenericClient, rows: &[Row]) -> Result<Vec<Cell>, Fault> {
+async fn kept(client: &impl GenericClient, rows: &[Row]) -> Result<Vec<Option<Uuid>>, Fault> {
     let seq_of = |row: &Row| match cell_of(Table::Entries, row, "seq") {
         Cell::Number(seq) => *seq,
         _ => 0,
     };
     let seqs: Vec<i64> = rows.iter().map(seq_of).collect();
-    let mut kept = vec![Cell::Null; rows.len()];
+    let mut kept = HashMap::new();
     for row in client.query(COMPACTIONS, &[&seqs]).await? {
         let (seq, entry): (i64, Entry) = (row.value(0)?, row.json(1, "entry")?);
-        let at = seqs.iter().position(|have| *have == seq);
-        if let (Some(at), EntryBody::Compaction { first_kept, .. }) = (at, entry.body) {
-            kept[at] = Cell::Id(first_kept.0.into_bytes());
+        if let EntryBody::Compaction { first_kept, .. } = entry.body {
+            kept.insert(seq, first_kept.0);
         }
     }
-    Ok(kept)
+    Ok(seqs.iter().map(|seq| kept.get(seq).copied()).collect())
 }
 
 fn target_of(row: &Row) -> Target {
@@ -317,7 +320,7 @@ fn cell(row: &tokio_postgres::Row, at: usize, kind: Kind) -> Result<Cell, Fault>
 }
 
 /// A cell as a value. No key holds nothing.
-fn value(cell: &Cell) -> Box<dyn ToSql + Sync + Send> {
+fn value(cell: &Cell) -> Value {
     match cell {
         Cell::Null => Box::new(None::<String>),
         Cell::Number(number) => Box::new(*number),
@@ -328,13 +331,14 @@ fn value(cell: &Cell) -> Box<dyn ToSql + Sync + Send> {
 }
 
 /// Cells of one column as a value. What is of another kind is nothing, which the column refuses.
-fn array<'a>(
-    kind: Kind,
-    cells: impl Iterator<Item = &'a Cell>,
-) -> Box<dyn ToSql + Sync + Send> {
+fn array<'a>(kind: Kind, cells: impl Iterator<Item = &'a Cell>) -> Value {
     macro_rules! array {
         ($cell:pat => $value:expr) => {
-            Box::new(cells.map(|cell| if let $cell = cell { Some($value) } else { None }).collect::<Vec<_>>())
+            Box::new(
+                cells
+                    .map(|cell| if let $cell = cell { Some($value) } else { None })
+                    .collect::<Vec<_>>(),
+            )
         };
     }
     match kind {
@@ -345,6 +349,6 @@ fn array<'a>(
     }
 }
 
-fn borrowed(values: &Values) -> Vec<&(dyn ToSql + Sync)> {
+fn borrowed(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
 }

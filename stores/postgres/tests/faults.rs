@@ -43,9 +43,9 @@ async fn a_server_that_restarts_or_crashes_amid_commits_loses_nothing() {
             made.recv().await.unwrap();
         }
         if after == 20 {
-            server.stop().await
+            server.stop().await;
         } else {
-            server.crash().await
+            server.crash().await;
         }
         server.again().await;
     }

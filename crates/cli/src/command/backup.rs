@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use claw_app::StoreUrl;
+use claw_app::{Export, StoreUrl};
 use claw_backup::{
     Configuration, Created, Error, Kind, LeftOut, Listed, Moved, Repository, Restored, Source,
     StoreSource, Verified,
@@ -78,7 +78,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Done {
 }
 
 async fn create(place: &Place, context: &Context) -> Done {
-    let source = source(context)?;
+    // What a server holds lies in a file until the snapshot is made.
+    let (source, _export) = source(context).await?;
     let repository = place.open_or_make(context)?;
     let created = claw_backup::create(repository, source, SystemClock.now()).await?;
     if place.json {
@@ -193,7 +194,7 @@ impl Place {
 }
 
 /// What there is to back up. A configuration with mistakes does not stand in the way.
-fn source(context: &Context) -> Result<Source, Failure> {
+async fn source(context: &Context) -> Result<(Source, Option<Export>), Failure> {
     let home = &context.home;
     if !home.state_dir.is_dir() {
         return Err(Error::NoState { path: home.state_dir.clone() }.into());
@@ -211,33 +212,35 @@ fn source(context: &Context) -> Result<Source, Failure> {
         }
     };
     let config = loaded.as_ref().ok();
-    let path = match config {
-        Some(config) => database(config, &home.database())?,
-        None => Some(home.database()),
+    let url = match config {
+        Some(config) => store_url(config, &home.database())?,
+        None => StoreUrl::Sqlite(home.database()),
     };
-    Ok(Source {
+    let (path, export) = match &url {
+        StoreUrl::Sqlite(path) => (Some(path.clone()).filter(|path| path.exists()), None),
+        StoreUrl::Postgres(_) => {
+            let export = Export::make(home, &url).await?;
+            (Some(export.file()), Some(export))
+        }
+        StoreUrl::Memory => (None, None),
+    };
+    let source = Source {
         state_dir: home.state_dir.clone(),
         configuration,
-        store: path.filter(|path| path.exists()).map(StoreSource::SqliteFile),
+        store: path.map(StoreSource::SqliteFile),
         workspaces: config.map(workspaces).unwrap_or_default(),
-    })
+    };
+    Ok((source, export))
 }
 
-/// The database that is configured; `None` for a store that keeps nothing.
-fn database(config: &Config, default: &Path) -> Result<Option<PathBuf>, Failure> {
-    let url = match setting(config, "store.url").filter(|url| !url.is_empty()) {
-        Some(url) => url,
-        None if setting(config, "store.backend").as_deref() == Some("memory") => return Ok(None),
-        None => return Ok(Some(default.to_owned())),
-    };
-    match url.parse() {
-        Ok(StoreUrl::Sqlite(path)) => Ok(Some(path)),
-        Ok(StoreUrl::Memory) => Ok(None),
-        Ok(StoreUrl::Postgres(_)) => {
-            Err(Failure::new("a store on PostgreSQL is not backed up here")
-                .hint("use pg_dump, or first `rusty-claw store migrate --to sqlite:///PATH`"))
+/// The store that is configured.
+fn store_url(config: &Config, default: &Path) -> Result<StoreUrl, Failure> {
+    match setting(config, "store.url").filter(|url| !url.is_empty()) {
+        Some(url) => url.parse().map_err(|error| Failure::new(format!("store.url: {error}"))),
+        None if setting(config, "store.backend").as_deref() == Some("memory") => {
+            Ok(StoreUrl::Memory)
         }
-        Err(error) => Err(Failure::new(format!("store.url: {error}"))),
+        None => Ok(StoreUrl::Sqlite(default.to_owned())),
     }
 }
 

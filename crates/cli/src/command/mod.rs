@@ -16,6 +16,7 @@ mod outbox;
 mod pairing;
 mod sessions;
 mod status;
+mod store;
 mod why;
 
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Outbox(outbox::Args),
     /// Check the log, and carry it to another installation
     Events(events::Args),
+    /// Move everything that is kept to another store
+    Store(store::Args),
     /// Keep the state folder elsewhere, and bring it back
     Backup(backup::Args),
     /// Read what another program keeps
@@ -116,6 +119,7 @@ impl Command {
             Self::Inbox(args) => inbox::run(args, context).await,
             Self::Outbox(args) => outbox::run(args, context).await,
             Self::Events(args) => events::run(args, context).await,
+            Self::Store(args) => store::run(args, context).await,
             Self::Backup(args) => backup::run(args, context).await,
             Self::Import(args) => import::run(args, context).await,
             Self::Export(args) => export::run(args, context).await,

@@ -40,7 +40,7 @@ async fn killed_at_any_point_a_gateway_loses_nothing_and_doubles_only_in_the_win
     println!("{} runs with a second kill follow", doubles.len());
     strike_all(doubles, AT_ONCE, &mut report).await;
 
-    println!("{report}");
+    println!("{report}\n{}", report.figures("processes killed"));
     report.demand(&singles);
 }
 

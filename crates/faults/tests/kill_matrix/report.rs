@@ -86,6 +86,36 @@ impl Report {
         })
     }
 
+    /// The sums, for the page of figures: lines of `figure: what = value`.
+    pub(crate) fn figures(&self, struck: &str) -> String {
+        let (p50, p99, longest) = self.width();
+        let Row { messages, lost, doubled, died_in_window, doubles, unknown, .. } = self.total;
+        let figures = [
+            (struck, self.total.struck.to_string()),
+            ("conversations", self.conversations.to_string()),
+            ("messages", messages.to_string()),
+            ("lost", lost.to_string()),
+            ("doubled", doubled.to_string()),
+            ("processes struck in the window", died_in_window.to_string()),
+            ("doubles in the window", doubles.to_string()),
+            ("tool calls whose outcome was unknown, and told so", unknown.to_string()),
+            ("width of the window", format!("p50 {p50:.1?}, p99 {p99:.1?}, longest {longest:.1?}")),
+        ];
+        let line = |(what, value)| format!("figure: {what} = {value}\n");
+        figures.map(line).concat()
+    }
+
+    /// How long it is from sent to marked: the middle one, the 99th of 100, and the longest.
+    fn width(&self) -> (Duration, Duration, Duration) {
+        let mut widths = self.widths.clone();
+        widths.sort_unstable();
+        let at = |percent: usize| {
+            let last = widths.len().saturating_sub(1);
+            widths.get((widths.len() * percent / 100).min(last)).copied().unwrap_or_default()
+        };
+        (at(50), at(99), at(100))
+    }
+
     /// Fails the test when something is wrong, or when too little was struck to say so.
     ///
     /// Each name and phase of `chosen` must have been reached, and nine in ten of all points: two
@@ -121,14 +151,8 @@ impl fmt::Display for Report {
         for (name, doubles) in &self.doubles {
             writeln!(f, "doubles in the window, struck at {name}: {doubles}")?;
         }
-        let mut widths = self.widths.clone();
-        widths.sort_unstable();
-        let at = |percent: usize| {
-            let last = widths.len().saturating_sub(1);
-            widths.get((widths.len() * percent / 100).min(last)).copied().unwrap_or_default()
-        };
-        let (p50, p99, longest) = (at(50), at(99), at(100));
-        let count = widths.len();
+        let (p50, p99, longest) = self.width();
+        let count = self.widths.len();
         writeln!(
             f,
             "from sent to marked: p50 {p50:?}, p99 {p99:?}, longest {longest:?}, of {count} sendings"
