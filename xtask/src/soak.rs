@@ -33,7 +33,7 @@ const PARTS: [Part; 6] = [
         about: "Made-up histories with made-up time: crashes, a store that fails, a network that drops, repeats and delays.",
         package: "claw-faults",
         test: "simulation",
-        env: &[("SIM_HISTORIES", "50000"), ("SIM_FIRST", "1000000")],
+        env: &[("SIM_HISTORIES", "20000"), ("SIM_FIRST", "1000000")],
     },
     Part {
         name: "gateways",

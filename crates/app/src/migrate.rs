@@ -6,7 +6,7 @@ use claw_config::Config;
 use claw_domain::{NodeId, Timestamp};
 use claw_store::{
     Error, Fence, Lease,
-    portable::{CopyError, Portable, Report, Table, copy},
+    portable::{CopyError, Portable, Report, Table, copy, prove},
 };
 use uuid::Uuid;
 
@@ -116,6 +116,7 @@ pub async fn migrate(
     for store in [&*source, &*target] {
         nobody_has(store).await?;
     }
+    prove(&*source, &report).await?;
     Ok(Migrated { from: source.place(), to: target.place(), report })
 }
 

@@ -1,4 +1,5 @@
 //! A store with everything in it, carried from SQLite to PostgreSQL and back.
+#![cfg(feature = "postgres")]
 
 #[path = "../../../stores/sqlite/tests/support/mod.rs"]
 mod support;
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use claw_domain::{EventBody, EventHeader, EventId, NodeId, Secret, Seq, TraceId, millis};
 use claw_store::{
     Change, Error, Fence, NewEvent, PairingRequest, Store,
-    portable::{CopyError, Portable, Report, Row, Rows, Table, copy},
+    portable::{CopyError, Portable, Report, Row, Rows, Table, copy, prove},
 };
 use claw_store_postgres::Postgres;
 use claw_store_sqlite::Sqlite;
@@ -170,6 +171,12 @@ async fn all_that_is_in_a_store_comes_to_a_server_and_back() {
     }
     assert_same(&*twin.store, &*there.store).await;
     assert_same(&*twin.store, &*back.store).await;
+    // What was written since is seen.
+    prove(&*here.tables, &first).await.unwrap();
+    for place in [&twin, &there, &back] {
+        let changed = prove(&*place.tables, &first).await;
+        assert!(matches!(changed, Err(CopyError::Differs { table: Table::Events, .. })));
+    }
 }
 
 /// A store that fails after so many writes.

@@ -1,7 +1,7 @@
 //! A store is moved to a server and back, and a server's store is backed up.
 
-mod process;
 #[expect(dead_code, reason = "shared by several test binaries")]
+mod process;
 mod support;
 
 use std::fs;
@@ -18,8 +18,8 @@ fn url(server: &PgServer, database: &str) -> String {
 }
 
 fn use_store(rig: &Rig, url: &str) {
-    fs::write(rig.config(), DEMO.replace("} } }", &format!("}} }}, store: {{ url: '{url}' }} }}")))
-        .unwrap();
+    let agents = "agents: { defaults: { model: { primary: 'demo/demo' } } }";
+    fs::write(rig.config(), format!("{{ {agents}, store: {{ url: '{url}' }} }}\n")).unwrap();
 }
 
 /// Migrates; what it printed, and what it said beside.
@@ -128,12 +128,24 @@ async fn a_store_on_a_server_is_backed_up_and_comes_back_as_a_file() {
         let copies: Vec<_> = names.filter(|name| left(name.to_str().unwrap())).collect();
         assert!(copies.is_empty(), "{copies:?}");
         assert_eq!(rig.json(&["backup", "verify", place, "--json"])["ok"], json!(true));
+        let sealed = rig.path().join("sealed");
+        let sealed = ["create", "restore"].map(|word| ["backup", word, sealed.to_str().unwrap()]);
+        let passphrase = [("RUSTY_CLAW_BACKUP_PASSPHRASE", "correct horse")];
+        let made = rig.run_with(&passphrase, &sealed[0]);
+        assert_eq!(made.code, 0, "{made:?}");
         gateway.kill();
         fs::remove_dir_all(rig.state()).unwrap();
         let restored = rig.run(&["backup", "restore", place]);
         assert_eq!(restored.code, 0, "{restored:?}");
         // The address is a secret, so this backup in the clear left it out.
         assert_eq!(entries(&rig), json!(2));
+        fs::remove_dir_all(rig.state()).unwrap();
+        let restored = rig.run_with(&passphrase, &sealed[1]);
+        assert_eq!(restored.code, 0, "{restored:?}");
+        assert!(rig.config_text().contains(&there));
+        assert_eq!(rig.run(&["config", "unset", "store.url"]).code, 0);
+        rig.prints(&["agent", "--local", "-m", "in the file"]);
+        assert_eq!(entries(&rig), json!(4));
     })
     .await;
 }

@@ -3,7 +3,7 @@
 //!
 //! A history is a function of its seed. `SIM_HISTORIES` says how many are played, from the seed
 //! `SIM_FIRST` on; `SIM_SEED` plays one and prints its book. One in a hundred is played over SQLite,
-//! the others over memory.
+//! the others over memory; in one of three, several gateways share the store.
 
 mod sim;
 
@@ -29,6 +29,9 @@ use sim::{
 /// Enough for some fifteen seconds without optimization on two cores.
 const HISTORIES: u64 = 1_000;
 
+/// How many are played with `CLAW_SOAK=1`: some quarter of an hour.
+const HISTORIES_SOAK: u64 = 50_000;
+
 /// Histories are played by so many threads; each has a runtime of its own.
 const THREADS: usize = 2;
 
@@ -45,7 +48,8 @@ fn whatever_fails_every_message_is_answered_once_and_in_order_or_its_sender_told
         return;
     }
     let first = number("SIM_FIRST").unwrap_or(0);
-    let end = first + number("SIM_HISTORIES").unwrap_or(HISTORIES);
+    let usual = if number("CLAW_SOAK") == Some(1) { HISTORIES_SOAK } else { HISTORIES };
+    let end = first + number("SIM_HISTORIES").unwrap_or(usual);
     let sums = Sums::default();
     let began = Instant::now();
     let next = AtomicU64::new(first);
@@ -63,7 +67,9 @@ fn whatever_fails_every_message_is_answered_once_and_in_order_or_its_sender_told
         }
     });
     let per_minute = (end - first) as f64 / began.elapsed().as_secs_f64() * 60.0;
-    println!("{} histories, {per_minute:.0} a minute: {}", end - first, sums.tell());
+    println!("figure: histories = {}", end - first);
+    println!("figure: histories per minute = {per_minute:.0}");
+    sums.tell();
     let wrong = sums.wrong.into_inner().expect("no thread panicked");
     let count = wrong.len();
     let told: Vec<String> = wrong.into_iter().take(TOLD_MAX).collect();
@@ -124,6 +130,12 @@ fn the_judge_finds_whatever_is_done_to_a_right_history() {
         }
     });
     check("the log says", |book| book.conversations[0].folded = None);
+    check("ended 2 times", |book| {
+        let kept = book.acts.iter_mut().find(|kept| !kept.endings.is_empty()).unwrap();
+        kept.endings.push(kept.endings[0].clone());
+    });
+    check("its client was not told", |book| book.acts[0].was_told = false);
+    check("was not heard", |book| book.unheard.push("the end of run x was not heard".into()));
     check("still open", |book| book.totals.inbox_open = 1);
 }
 
@@ -149,28 +161,35 @@ fn told(seed: u64, wrong: &[String]) -> String {
 /// Sums over many histories.
 #[derive(Default)]
 struct Sums {
-    messages: AtomicU64,
-    arrivals: AtomicU64,
-    in_window: AtomicU64,
-    deaths: AtomicU64,
-    failures: AtomicU64,
-    on_disk: AtomicU64,
+    sums: Mutex<[u64; FIGURES.len()]>,
     wrong: Mutex<Vec<String>>,
 }
 
+/// What is summed up over all histories.
+const FIGURES: [(&str, fn(&Book) -> u64); 15] = [
+    ("over SQLite", |book| on_disk(book.story.seed).into()),
+    ("with several gateways", |book| (book.story.gateways > 1).into()),
+    ("messages in", |book| book.acts.len() as u64),
+    ("parts sent", |book| book.platform.arrivals.len() as u64),
+    ("lost", |book| book.lost() as u64),
+    ("doubled", |book| book.again(Again::Wrongly) as u64),
+    ("doubles in the window", |book| book.again(Again::InWindow) as u64),
+    ("deaths", |book| book.counts.deaths),
+    ("store failures", |book| book.counts.store_failures),
+    ("failures of the network, the platform and the model", |book| book.counts.failures),
+    ("gateways stopped for a while", |book| book.counts.stops),
+    ("gateways cut off from the store", |book| book.counts.cuts),
+    ("take-overs of the channel account", |book| book.counts.taken_over),
+    ("commits fenced off", |book| book.counts.fenced),
+    ("runs that were ended for a client", |book| book.told() as u64),
+];
+
 impl Sums {
     fn add(&self, book: &Book) {
-        let sums = [
-            (&self.messages, book.acts.len() as u64),
-            (&self.arrivals, book.platform.arrivals.len() as u64),
-            (&self.in_window, book.in_window() as u64),
-            (&self.deaths, book.deaths),
-            (&self.failures, book.failures),
-            (&self.on_disk, u64::from(on_disk(book.story.seed))),
-        ];
-        for (sum, more) in sums {
-            sum.fetch_add(more, Ordering::Relaxed);
-        }
+        let figures = FIGURES.map(|(_, of)| of(book));
+        let mut sums = self.sums.lock().expect("no thread panicked");
+        sums.iter_mut().zip(figures).for_each(|(sum, more)| *sum += more);
+        drop(sums);
         let wrong = judge(book);
         if !wrong.is_empty() {
             let told = told(book.story.seed, &wrong);
@@ -178,16 +197,11 @@ impl Sums {
         }
     }
 
-    fn tell(&self) -> String {
-        let sum = |sum: &AtomicU64| sum.load(Ordering::Relaxed);
-        format!(
-            "{} over SQLite, {} messages in, {} parts arrived, {} of them again in the window, {} deaths, {} failures",
-            sum(&self.on_disk),
-            sum(&self.messages),
-            sum(&self.arrivals),
-            sum(&self.in_window),
-            sum(&self.deaths),
-            sum(&self.failures),
-        )
+    /// Prints the figures, as those who keep them read them.
+    fn tell(&self) {
+        let sums = self.sums.lock().expect("no thread panicked");
+        for ((what, _), sum) in FIGURES.iter().zip(*sums) {
+            println!("figure: {what} = {sum}");
+        }
     }
 }

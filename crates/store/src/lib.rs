@@ -5,7 +5,8 @@
 //! the same thing. Projections (sessions, transcripts, usage, grants, devices) are folds of the
 //! event log and are written in that same transaction; inbox, outbox and leases are not events.
 //!
-//! [`contract::run`] is the suite that every implementation passes.
+//! [`contract::run`] is the suite that every implementation passes. [`portable`] carries everything
+//! from a store of one kind to one of another.
 #![warn(missing_docs)]
 
 mod change;

@@ -9,7 +9,7 @@ mod table;
 
 use async_trait::async_trait;
 
-pub use copy::{Copied, CopyError, Report, copy};
+pub use copy::{Copied, CopyError, Report, copy, prove};
 pub use table::{Column, Kind, Table};
 
 use crate::{Error, Fence};

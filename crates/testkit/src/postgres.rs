@@ -1,7 +1,7 @@
 //! A real PostgreSQL server for tests, in a temporary folder and on a port of its own.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
@@ -9,10 +9,7 @@ use std::{
     thread,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid, User},
-};
+use nix::unistd::{Uid, User};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::spawn_blocking};
 
@@ -22,6 +19,10 @@ use crate::needs;
 const USER: &str = "claw";
 /// Who runs the server when the tests run as root, as whom it refuses to run.
 const NOBODY: &str = "nobody";
+/// Runs the server until it is told a signal, or whoever would tell it is gone: a test that is killed
+/// leaves no server behind.
+const WATCH: &str = r#""$0" "$@" & server=$!; exec 2>&-
+    read -r signal || signal=QUIT; kill -s "$signal" "$server"; wait "$server""#;
 /// What the server says when clients may come.
 const READY: &str = "database system is ready to accept connections";
 /// Ports that are tried, since another process can take one that was free a moment before.
@@ -106,12 +107,12 @@ impl PgServer {
 
     /// Ends it in order: connections are cut, transactions under way taken back.
     pub async fn stop(&mut self) {
-        self.end(Signal::SIGINT).await;
+        self.end("INT").await;
     }
 
     /// Ends it as if the power had failed: what it has not flushed is lost.
     pub async fn crash(&mut self) {
-        self.end(Signal::SIGQUIT).await;
+        self.end("QUIT").await;
     }
 
     /// Starts it again where it was.
@@ -141,7 +142,7 @@ impl PgServer {
             chown(folder.path(), Some(uid), Some(gid)).expect("root may give a folder away");
         }
         let server = Self { programs, folder, user, settings, port: 0, running: None };
-        let mut initdb = server.command("initdb");
+        let mut initdb = server.command(&server.programs.join("initdb"));
         initdb.arg("-D").arg(server.data());
         initdb.args(["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]);
         let output = initdb.output().expect("initdb can be run");
@@ -154,8 +155,8 @@ impl PgServer {
     }
 
     /// A program of the server's, run as its user.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env("LC_ALL", "C").current_dir(self.folder.path()).stdin(Stdio::null());
         if let Some(user) = &self.user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
@@ -165,13 +166,15 @@ impl PgServer {
 
     /// Whether it came up; if not, its port is taken.
     async fn launch(&mut self) -> bool {
-        let mut command = self.command("postgres");
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.arg("-c").arg(WATCH).arg(self.programs.join("postgres"));
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "fsync=on"]);
         for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
         let mut child = command
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -185,15 +188,17 @@ impl PgServer {
                 true
             }
             Err(_) => {
+                drop(child.stdin.take());
                 child.wait().expect("the server is a child of ours");
                 false
             }
         }
     }
 
-    async fn end(&mut self, signal: Signal) {
+    async fn end(&mut self, signal: &str) {
         let Some(mut child) = self.running.take() else { return };
-        send(&child, signal);
+        let mut watch = child.stdin.take().expect("it was piped when it started");
+        writeln!(watch, "{signal}").expect("who watches the server reads");
         let ended = spawn_blocking(move || child.wait()).await;
         ended.expect("waiting did not panic").expect("the server is a child of ours");
     }
@@ -202,16 +207,10 @@ impl PgServer {
 impl Drop for PgServer {
     fn drop(&mut self) {
         let Some(mut child) = self.running.take() else { return };
-        send(&child, Signal::SIGQUIT);
+        drop(child.stdin.take());
         // Its folder goes next, so it must have ended. There is nobody to tell of a failure.
         let _ended = child.wait();
     }
-}
-
-fn send(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).expect("a process id is an i32");
-    // A failure says that it has ended already.
-    let _gone = kill(Pid::from_raw(pid), signal);
 }
 
 /// Reads what the server says until it ends, so that it never waits for a reader; tells when it is

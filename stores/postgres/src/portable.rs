@@ -352,3 +352,48 @@ fn array<'a>(kind: Kind, cells: impl Iterator<Item = &'a Cell>) -> Value {
 fn borrowed(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use claw_testkit::PgServer;
+
+    use super::*;
+
+    /// What stays where it is: who is at work on the database, and facts about it.
+    const STAYS: [&str; 4] = ["commits", "holdings", "leases", "schema_version"];
+
+    /// What only this kind of store has.
+    fn own(table: Table) -> &'static [&'static str] {
+        match table {
+            Table::Events => &["node"],
+            Table::Entries => &["kept"],
+            Table::Inbox => &["owner", "epoch"],
+            Table::Outbox => &["owner", "epoch", "target"],
+            Table::Usage => &["one", "newest"],
+            Table::Snapshot => &["one"],
+            _ => &[],
+        }
+    }
+
+    #[tokio::test]
+    async fn every_column_travels_or_is_known_to_stay() {
+        let Some(server) = PgServer::start().await else { return };
+        let url = Secret::new(server.url("postgres"));
+        let tables = Tables::open(&url, Options::default()).await.unwrap();
+        let columns = "SELECT table_name::text, column_name::text
+            FROM information_schema.columns WHERE table_schema = 'public'";
+        let rows = tables.writer.lock().await.client.query(columns, &[]).await.unwrap();
+        let mut found: Vec<(String, String)> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        found.retain(|(table, _)| !STAYS.contains(&&**table));
+        let mut expected = Vec::new();
+        for table in Table::ALL {
+            let travel = table.columns().iter().map(|column| column.name);
+            let all = travel.chain(own(table).iter().copied());
+            expected.extend(all.map(|column| (name(table).to_owned(), column.to_owned())));
+        }
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+}

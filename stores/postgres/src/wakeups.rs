@@ -105,7 +105,7 @@ mod tests {
     use claw_testkit::PgServer;
 
     use super::*;
-    use crate::Options;
+    use crate::{Options, conn::Conn};
 
     /// Counts what is heard, without the ticks.
     #[tokio::test]
@@ -113,25 +113,22 @@ mod tests {
         let Some(server) = PgServer::start().await else { return };
         let url = Secret::new(server.url("postgres"));
         let place = Place::of(&url, &Options::default()).unwrap();
-        let (client, connection) = place.connect().await.unwrap();
-        let _driver = AbortOnDropHandle::new(tokio::spawn(async move {
-            // It ends with the test.
-            let _ended = connection.await;
-        }));
-        let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-        let own = AtomicI32::new(pid);
+        let own = Conn::open(&place, []).await.unwrap();
+        let other = Conn::open(&place, []).await.unwrap();
+        let pid = AtomicI32::new(own.pid);
         let (bell, mut heard) = watch::channel(0);
         let told = async {
             heard.wait_for(|count| *count == 1).await.unwrap();
-            // It listens now.
-            client.batch_execute("NOTIFY claw, '7'").await.unwrap();
-            own.store(0, Ordering::Relaxed);
-            client.batch_execute("NOTIFY claw, '8'").await.unwrap();
-            heard.wait_for(|count| *count == 2).await.unwrap();
+            // It listens now, and hears in the order of commits.
+            own.word("NOTIFY claw, '7'").await.unwrap();
+            other.word("NOTIFY claw, '8'").await.unwrap();
+            heard.wait_for(|count| *count >= 2).await.unwrap();
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE query = 'LISTEN claw'";
+            other.word(end).await.unwrap();
         };
-        select! {
-            lost = hear(&place, &own, &bell) => panic!("{lost:?}"),
-            () = told => {}
-        }
+        let (lost, ()) = futures_util::join!(hear(&place, &pid, &bell), told);
+        assert!(matches!(lost, Err(Fault::Lost(_))), "{lost:?}");
+        assert_eq!(*bell.borrow(), 2);
     }
 }

@@ -245,3 +245,39 @@ impl ToSql for Bound<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stays where it is: who is at work on the file, and facts about it.
+    const STAYS: [&str; 5] = ["epochs", "holdings", "leases", "meta", "probe"];
+
+    #[test]
+    fn every_column_travels_or_is_known_to_stay() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let conn = open::writer(&folder.path().join("claw.sqlite")).unwrap();
+        let columns = "SELECT tables.name, columns.name FROM sqlite_schema AS tables,
+            pragma_table_info(tables.name) AS columns
+            WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'";
+        let mut columns = conn.prepare(columns).unwrap();
+        let mut found: Vec<(String, String)> = columns
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        found.retain(|(table, _)| !STAYS.contains(&&**table));
+        let own =
+            |table: Table| -> &[&str] { if table.is_held() { &["owner", "epoch"] } else { &[] } };
+        let mut expected = Vec::new();
+        for table in Table::ALL {
+            let travel = names(table, table.columns()).into_iter().filter(|name| *name != "rowid");
+            let one = table.is_single().then_some("one");
+            let all = travel.chain(own(table).iter().copied()).chain(one);
+            expected.extend(all.map(|name| (table.name().to_owned(), name.to_owned())));
+        }
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+}

@@ -6,10 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use claw_domain::{Entry, Event, Seq, Session, SessionKey};
+use claw_domain::{Ending, Entry, Event, EventBody, Seq, Session, SessionKey};
 use claw_store::{InboxRow, InboxState, OutboxRow, Store, Totals, fold_session};
 
 use super::{
+    client,
     history::external_id,
     platform::{Again, Books},
     story::{Act, Story},
@@ -31,10 +32,28 @@ pub(crate) struct Book {
     pub(crate) broken_off: BTreeSet<String>,
     pub(crate) conversations: Vec<Conversation>,
     pub(crate) totals: Totals,
-    pub(crate) deaths: u64,
-    pub(crate) failures: u64,
+    /// Ends of runs that some gateway's listeners did not hear.
+    pub(crate) unheard: Vec<String>,
+    pub(crate) counts: Counts,
     /// Whether some wait was not from the seed, so that the same seed may give another book.
     pub(crate) waited_by_id: bool,
+}
+
+/// How often what went wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) deaths: u64,
+    pub(crate) store_failures: u64,
+    /// Of the network, the platform and the model.
+    pub(crate) failures: u64,
+    /// Of several gateways, one was stopped and woke later.
+    pub(crate) stops: u64,
+    /// Of several gateways, one was cut off from the store.
+    pub(crate) cuts: u64,
+    /// Another gateway began to receive.
+    pub(crate) taken_over: u64,
+    /// Commits of a gateway whose place another one had taken.
+    pub(crate) fenced: u64,
 }
 
 /// What a person did, its row in the inbox, and the parts of the answer in the outbox.
@@ -43,6 +62,10 @@ pub(crate) struct Kept {
     pub(crate) act: Act,
     pub(crate) row: Option<InboxRow>,
     pub(crate) parts: Vec<OutboxRow>,
+    /// How its run ended, as the log has it.
+    pub(crate) endings: Vec<Ending>,
+    /// Whether the client that asked was told the end; people are told over the platform.
+    pub(crate) was_told: bool,
 }
 
 /// One session as it is stored and as the log tells it.
@@ -63,14 +86,7 @@ impl Book {
         let store = &*world.store;
         let mut acts = Vec::new();
         for act in &world.story.acts {
-            let external = external_id(act).into();
-            let row =
-                store.inbox_row(&"wire".into(), &"default".into(), &external).await.expect(WELL);
-            let parts = match &row {
-                Some(row) => store.outbox_of(row.trace).await.expect(WELL),
-                None => Vec::new(),
-            };
-            acts.push(Kept { act: *act, row, parts });
+            acts.push(Kept::of(world, act).await);
         }
         let mut events = store.events(Seq(0), usize::MAX >> 1).await.expect(WELL);
         events.sort_by_key(|event| event.header.id);
@@ -88,21 +104,31 @@ impl Book {
             broken_off: world.vendor.broken_off(),
             conversations,
             totals: store.totals().await.expect(WELL),
-            deaths: world.deaths(),
-            failures: world.failures(),
+            unheard: world.crowd.unheard(store).await,
+            counts: world.counts(),
             waited_by_id: world.waited_by_id(),
         }
     }
 
-    /// How often a part arrived again where nobody could know that it had arrived.
-    pub(crate) fn in_window(&self) -> usize {
-        let arrivals = self.platform.arrivals.iter();
-        arrivals.filter(|arrival| arrival.again == Again::InWindow).count()
+    /// How often a part arrived again in this way.
+    pub(crate) fn again(&self, again: Again) -> usize {
+        self.platform.arrivals.iter().filter(|arrival| arrival.again == again).count()
+    }
+
+    /// How many messages were never kept, or never closed.
+    pub(crate) fn lost(&self) -> usize {
+        let closed = |row: &InboxRow| matches!(row.state, InboxState::Closed { .. });
+        self.acts.iter().filter(|kept| !kept.row.as_ref().is_some_and(closed)).count()
+    }
+
+    /// How many runs were ended for a client who asked, and who was told.
+    pub(crate) fn told(&self) -> usize {
+        self.acts.iter().filter(|kept| kept.act.is_a_clients() && kept.was_told).count()
     }
 
     /// The history in words, without ids: the same for the same seed.
     pub(crate) fn tell(&self) -> String {
-        let mut text = format!("deaths {}, failures {}\n", self.deaths, self.failures);
+        let mut text = format!("{:?}\n", self.counts);
         for arrival in &self.platform.arrivals {
             let mark: String = arrival.text.chars().take(24).collect();
             writeln!(text, "{} to {} by {}: {mark}", arrival.at, arrival.chat, arrival.life)
@@ -122,6 +148,28 @@ impl Book {
     }
 }
 
+impl Kept {
+    async fn of(world: &World, act: &Act) -> Self {
+        let store = &*world.store;
+        let channel = if act.is_a_clients() { client::CHANNEL } else { "wire" };
+        let external = external_id(act);
+        let found =
+            store.inbox_row(&channel.into(), &"default".into(), &external.as_str().into()).await;
+        let row = found.expect(WELL);
+        let (mut parts, mut endings) = (Vec::new(), Vec::new());
+        if let Some(row) = &row {
+            parts = store.outbox_of(row.trace).await.expect(WELL);
+            for event in store.run_events(&row.run).await.expect(WELL) {
+                if let EventBody::RunFinished { ending, .. } = event.body {
+                    endings.push(ending);
+                }
+            }
+        }
+        let was_told = !act.is_a_clients() || world.crowd.was_answered(&external.into());
+        Self { act: *act, row, parts, endings, was_told }
+    }
+}
+
 impl Conversation {
     async fn of(store: &dyn Store, key: String, events: &[Event]) -> Self {
         let session_key = SessionKey::from(key.as_str());
@@ -138,7 +186,7 @@ impl Conversation {
         let entries = events
             .iter()
             .filter(|event| match &event.body {
-                claw_domain::EventBody::EntryAdded(entry) => {
+                EventBody::EntryAdded(entry) => {
                     stored.as_ref().is_some_and(|session| session.id == entry.session)
                 }
                 _ => false,

@@ -1,4 +1,4 @@
-//! Made-up time: the wall clock goes with the runtime's paused time and may be set back once.
+//! Made-up time: the wall clocks go with the runtime's paused time, and may be wrong.
 
 use std::time::Duration;
 
@@ -15,11 +15,19 @@ const BACK_MS: i64 = 3_600_000;
 pub(crate) struct MadeUpClock {
     begin: Instant,
     back_at: Option<Duration>,
+    ahead_ms: i64,
 }
 
 impl MadeUpClock {
+    /// A clock that is set back at this time of the history, if at any.
     pub(crate) fn begin(back_at_ms: Option<u64>) -> Self {
-        Self { begin: Instant::now(), back_at: back_at_ms.map(Duration::from_millis) }
+        let back_at = back_at_ms.map(Duration::from_millis);
+        Self { begin: Instant::now(), back_at, ahead_ms: 0 }
+    }
+
+    /// Another machine's clock, which is ahead of this one, or behind it.
+    pub(crate) fn ahead(self, ahead_ms: i64) -> Self {
+        Self { ahead_ms, ..self }
     }
 
     /// How long the history has gone on, whatever the clock says. Unit: milliseconds.
@@ -32,6 +40,6 @@ impl Clock for MadeUpClock {
     fn now(&self) -> Timestamp {
         let elapsed = self.begin.elapsed();
         let back = self.back_at.filter(|at| elapsed >= *at).map_or(0, |_set| BACK_MS);
-        millis(BEGIN_MS + elapsed.as_millis() as i64 - back)
+        millis(BEGIN_MS + elapsed.as_millis() as i64 - back + self.ahead_ms)
     }
 }

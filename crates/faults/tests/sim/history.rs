@@ -9,12 +9,14 @@ use claw_domain::{
 use claw_store::Store;
 use claw_store_memory::Memory;
 use claw_store_sqlite::Sqlite;
-use tokio::runtime::Builder;
+use tokio::{runtime::Builder, task::JoinSet};
 
 use super::{
     book::Book,
+    client,
+    clock::MadeUpClock,
     gate::Gate,
-    life::{Life, take},
+    life::{Life, Place, take},
     story::{Act, Story, What},
     world::World,
 };
@@ -27,6 +29,9 @@ pub(crate) fn on_disk(seed: u64) -> bool {
 /// How long a process is away before the next one begins. Unit: milliseconds. Longer than a commit
 /// takes that was under way when its process died; the longest makes replies expire.
 const DOWN_MS: &[u64] = &[1_000, 1_000, 3_000, 10_000, 60_000, 1_200_000];
+
+/// More processes than a gateway ever has in a history.
+const LIVES_MAX: u32 = 1_000_000;
 
 /// How long everything may take to come to rest once nothing fails: long enough for a clock that
 /// was set back by an hour, and for replies to expire. Unit: milliseconds.
@@ -47,6 +52,8 @@ pub(crate) fn play(story: Story) -> Book {
         let store: Arc<dyn Store> = if on_disk {
             let file = folder.path().join("store.sqlite");
             Arc::new(Sqlite::open(file).await.expect("a fresh store opens"))
+        } else if story.gateways > 1 {
+            Arc::new(Memory::shared(Arc::new(MadeUpClock::begin(None))))
         } else {
             Arc::new(Memory::default())
         };
@@ -62,20 +69,34 @@ pub(crate) fn play(story: Story) -> Book {
 
 async fn happen(world: &Arc<World>) {
     grant(world).await;
-    let people = tokio::spawn(people(Arc::clone(world)));
-    let mut stop_at = world.story.stop_at;
-    for number in 1.. {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(people(Arc::clone(world)));
+    for act in world.story.acts.iter().filter(|act| act.is_a_clients()) {
+        tasks.spawn(client(Arc::clone(world), *act));
+    }
+    for gateway in 0..world.story.gateways {
+        tasks.spawn(run(Arc::clone(world), gateway));
+    }
+    rest(world).await;
+    tasks.abort_all();
+}
+
+/// One gateway: a process, and the next one after it, until everything is at rest.
+async fn run(world: Arc<World>, gateway: u32) {
+    let mut stop_at = world.story.stop_at.filter(|_| gateway == 0);
+    for nth in 1.. {
+        let place = Place { gateway, life: gateway * LIVES_MAX + nth };
         let gate = Gate::default();
-        let outcome = live(world, &gate, number, &mut stop_at).await;
+        let outcome = live(&world, &gate, place, &mut stop_at).await;
+        world.crowd.closes(gateway);
         gate.kill();
         let down = match outcome {
-            Outcome::AtRest => break,
             Outcome::NotStarted => 1_000,
-            Outcome::Over => world.story.dice.about("down").nth(number.into()).pick(DOWN_MS),
+            Outcome::Over => world.story.dice.about("down").nth(place.life.into()).pick(DOWN_MS),
+            Outcome::Lost => 0,
         };
         tokio::time::sleep(Duration::from_millis(down)).await;
     }
-    people.abort();
 }
 
 /// How a process ended.
@@ -84,30 +105,38 @@ enum Outcome {
     NotStarted,
     /// It died or was stopped.
     Over,
-    /// It lives, and there is nothing left to do, or it does not get done.
-    AtRest,
+    /// Another gateway has its place; it begins anew.
+    Lost,
 }
 
-async fn live(world: &Arc<World>, gate: &Gate, number: u32, stop_at: &mut Option<u64>) -> Outcome {
+async fn live(
+    world: &Arc<World>,
+    gate: &Gate,
+    place: Place,
+    stop_at: &mut Option<u64>,
+) -> Outcome {
     let begun = tokio::select! {
         biased;
         () = gate.dies() => return Outcome::Over,
-        begun = Life::begin(world, gate, number) => begun,
+        begun = Life::begin(world, gate, place) => begun,
     };
     let Ok(life) = begun else { return Outcome::NotStarted };
-    tokio::select! {
+    let wish = tokio::select! {
         biased;
-        () = gate.dies() => Outcome::Over,
-        () = until(world, *stop_at) => {
-            *stop_at = None;
-            if world.waits.is_open(number, world.clock.elapsed() as i64) {
-                world.waits_by_id();
-            }
-            life.end().await;
-            Outcome::Over
-        }
-        () = rest(world) => Outcome::AtRest,
+        () = gate.dies() => return Outcome::Over,
+        () = until(world, *stop_at) => Outcome::Over,
+        () = life.lost() => Outcome::Lost,
+    };
+    if let Outcome::Lost = wish {
+        life.drop_all().await;
+        return wish;
     }
+    *stop_at = None;
+    if world.waits.is_open(place.life, world.clock.elapsed() as i64) {
+        world.waits_by_id();
+    }
+    life.end().await;
+    wish
 }
 
 /// Waits for a time of the history; for none, for ever.
@@ -121,7 +150,7 @@ async fn until(world: &World, at: Option<u64>) {
     }
 }
 
-/// Waits until everything is done, or patience is over.
+/// Waits until everything is done and told, or patience is over.
 async fn rest(world: &World) {
     until(world, Some(world.story.calm_at)).await;
     let began = world.clock.elapsed();
@@ -129,11 +158,19 @@ async fn rest(world: &World) {
     while world.clock.elapsed() - began < PATIENCE_MS {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let totals = world.store.totals().await.expect("the store below the faults is well");
-        if world.platform.is_read() && totals.inbox_open == 0 && totals.outbox_pending == 0 {
+        let done = totals.inbox_open == 0 && totals.outbox_pending == 0;
+        if done && world.platform.is_read() && is_told(world).await {
             return;
         }
         pause = (pause * 2).min(60_000);
     }
+}
+
+/// Whether every client and every listener has heard how the runs ended.
+async fn is_told(world: &World) -> bool {
+    let mut clients = world.story.acts.iter().filter(|act| act.is_a_clients());
+    clients.all(|act| world.crowd.was_answered(&external_id(act).into()))
+        && world.crowd.unheard(&*world.store).await.is_empty()
 }
 
 /// Lets those in who are not on the list.
@@ -152,8 +189,13 @@ async fn grant(world: &World) {
     }
 }
 
+async fn client(world: Arc<World>, act: Act) {
+    until(&world, Some(act.at)).await;
+    client::ask(world, act).await;
+}
+
 async fn people(world: Arc<World>) {
-    for act in &world.story.acts {
+    for act in world.story.acts.iter().filter(|act| !act.is_a_clients()) {
         until(&world, Some(act.at)).await;
         world.platform.write(update(&world.story, act));
     }
@@ -164,6 +206,7 @@ pub(crate) fn external_id(act: &Act) -> String {
     let chat = act.chat;
     match act.what {
         What::Says { n } => Story::tag(chat, n),
+        What::Asks { n } => format!("asked-{}", Story::tag(chat, n)),
         What::Edits { n, version } => format!("{}v{version}", Story::tag(chat, n)),
         What::Stops | What::AsksStatus => format!("c{chat}-{}", act.at),
     }
@@ -173,7 +216,7 @@ fn update(story: &Story, act: &Act) -> Inbound {
     let peer = story.chats[act.chat].peer.as_str();
     let message = |text: String| MessageText { text, ..MessageText::default() };
     let kind = match act.what {
-        What::Says { n } => {
+        What::Says { n } | What::Asks { n } => {
             InboundKind::Message(message(format!("{} v0", Story::tag(act.chat, n))))
         }
         What::Edits { n, version } => InboundKind::Edit {

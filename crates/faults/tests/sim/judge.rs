@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use claw_domain::{Action, EntryBody, ToolCallId};
+use claw_domain::{Action, Ending, EntryBody, ToolCallId};
 use claw_store::{DeliveryState, InboxState, OutboxRow};
 
 use super::{
@@ -18,12 +18,14 @@ pub(crate) fn judge(book: &Book) -> Vec<String> {
     let mut wrong = Vec::new();
     for kept in &book.acts {
         wrong.extend(answered(book, kept).err());
+        wrong.extend(ended(kept).err());
         wrong.extend(kept.parts.iter().filter_map(|part| carried_out(book, part).err()));
     }
     wrong.extend(arrived(book));
     wrong.extend(in_order(book));
     wrong.extend(done_once(book));
     wrong.extend(book.conversations.iter().filter_map(|conversation| valid(conversation).err()));
+    wrong.extend(book.unheard.iter().cloned());
     if !book.totals_are_at_rest() {
         wrong.push(format!("something is still open at the end: {:?}", book.totals));
     }
@@ -43,19 +45,19 @@ fn answered(book: &Book, kept: &Kept) -> Result<(), String> {
     let InboxState::Closed { outcome, detail, .. } = &row.state else {
         return Err(format!("{name} is still {}", row.state.word()));
     };
-    let texts: Vec<&str> = kept.parts.iter().map(text).collect();
+    let texts = kept.texts();
     let fits = match (kept.act.what, outcome.as_str()) {
-        (What::Says { n }, "replied") => return replied(book, kept, n, &texts),
-        (What::Says { n }, "failed") => {
+        (What::Says { n } | What::Asks { n }, "replied") => return replied(book, kept, n, &texts),
+        (What::Says { n } | What::Asks { n }, "failed") => {
             let tag = Story::tag(kept.act.chat, n);
             let told = |text: &&str| text.contains(&failure_mark(&tag));
             texts.iter().filter(|text| told(text)).count() == 1
                 || (book.broken_off.contains(&tag) && !texts.is_empty())
         }
-        (What::Says { n }, "stopped") if detail == "timeout" => {
+        (What::Says { n } | What::Asks { n }, "stopped") if detail == "timeout" => {
             book.broken_off.contains(&Story::tag(kept.act.chat, n)) && !texts.is_empty()
         }
-        (What::Says { .. }, "stopped") => book.acts.iter().any(|other| {
+        (What::Says { .. } | What::Asks { .. }, "stopped") => book.acts.iter().any(|other| {
             let here = book.story.session(other.act.chat) == book.story.session(kept.act.chat);
             here && other.act.what == What::Stops
         }),
@@ -65,6 +67,29 @@ fn answered(book: &Book, kept: &Kept) -> Result<(), String> {
     };
     let told = || format!("{name} ended as {outcome} ({detail}) with {texts:?}");
     if fits { Ok(()) } else { Err(told()) }
+}
+
+/// A run ends once, and who asked at a gateway is told there.
+fn ended(kept: &Kept) -> Result<(), String> {
+    let name = format!("{:?} of chat {}", kept.act.what, kept.act.chat);
+    if kept.endings.len() > 1 {
+        return Err(format!("{name} ended {} times", kept.endings.len()));
+    }
+    if kept.was_told { Ok(()) } else { Err(format!("{name} ended and its client was not told")) }
+}
+
+impl Kept {
+    /// What was answered: over the platform in parts, to a client at once.
+    fn texts(&self) -> Vec<&str> {
+        if !self.act.is_a_clients() {
+            return self.parts.iter().map(text).collect();
+        }
+        let said = |ending| match ending {
+            &Ending::Replied { ref text } | &Ending::Stopped { ref text, .. } => text.as_str(),
+            Ending::Failed { error, .. } => error,
+        };
+        self.endings.iter().map(said).collect()
+    }
 }
 
 /// The model's words, whole, each part once, in the newest words that the sender's edits left.

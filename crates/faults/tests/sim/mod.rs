@@ -1,7 +1,9 @@
 //! A made-up world around the real middle of a gateway, all of it from one seed.
 
 pub(crate) mod book;
+mod client;
 mod clock;
+mod crowd;
 mod deeds;
 mod dice;
 mod gate;

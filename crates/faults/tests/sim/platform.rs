@@ -48,12 +48,24 @@ pub(crate) struct Arrival {
     pub(crate) again: Again,
 }
 
+/// When and by whom a part was sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    /// Unit: milliseconds from the beginning of the history.
+    pub(crate) at: u64,
+    /// The process.
+    pub(crate) life: u32,
+    /// Whether it was stopped just before it wrote, and could not know what others did meanwhile.
+    pub(crate) woken: bool,
+}
+
 /// What is to be thought of a part that comes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
     /// It came for the first time.
     No,
-    /// The sender could not know that it had arrived: in the window between the send and its mark.
+    /// The sender could not know that it had arrived: in the window between the send and its mark,
+    /// or between its last look at its lease and the send.
     InWindow,
     /// The sender had been told, or had kept, that it had arrived.
     Wrongly,
@@ -87,11 +99,13 @@ impl Platform {
     }
 
     /// Takes a text, and says where it stands in the books.
-    pub(crate) fn receive(&self, at: u64, life: u32, chat: &str, key: &str, text: &str) -> usize {
+    pub(crate) fn receive(&self, sent: Sent, chat: &str, key: &str, text: &str) -> usize {
+        let Sent { at, life, woken } = sent;
         let mut books = lock(&self.books);
         let before = books.arrivals.iter().rev().find(|arrival| arrival.key == key);
         let again = match before {
             None => Again::No,
+            Some(_) if woken => Again::InWindow,
             Some(before) if books.marked.contains(key) || (before.told && before.life == life) => {
                 Again::Wrongly
             }

@@ -1,11 +1,13 @@
 //! The plan by which a process's store falls ill, told to the fault layer.
 
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     time::Duration,
 };
 
 use claw_faults::{Action, Phase, Plan, Point};
+use claw_store::{Error, Fence};
+use futures_util::FutureExt as _;
 
 use super::{gate::Gate, world::World, world::lock};
 
@@ -20,6 +22,14 @@ const STILL_MAX: Duration = Duration::from_secs(2);
 /// spread: a process that begins is started again, admission waits in its place.
 const NOT_OF_TURNS: &[&str] = &[
     "store.claim",
+    "store.now",
+    "store.hold",
+    "store.release",
+    "store.claim_inbox",
+    "store.claim_outbox",
+    "store.events",
+    "store.inbox",
+    "store.inbox_row",
     "store.last_event_id",
     "store.adopt",
     "store.open_inbox",
@@ -34,18 +44,28 @@ pub(crate) struct Sick {
     world: Arc<World>,
     gate: Gate,
     life: u32,
+    /// The lease under which the process commits, as soon as it has one.
+    fence: Arc<OnceLock<Fence>>,
     /// Each of them holds made-up time until it is dropped.
     under_way: Mutex<Vec<mpsc::Sender<()>>>,
 }
 
 impl Sick {
-    pub(crate) fn new(world: Arc<World>, gate: Gate, life: u32) -> Self {
-        Self { world, gate, life, under_way: Mutex::default() }
+    pub(crate) fn new(
+        world: Arc<World>,
+        gate: Gate,
+        life: u32,
+        fence: Arc<OnceLock<Fence>>,
+    ) -> Self {
+        Self { world, gate, life, fence, under_way: Mutex::default() }
     }
 
     /// Notes what the store has done, whether or not its caller will ever know.
     fn note(&self, point: &Point<'_>) {
         lock(&self.under_way).pop();
+        if point.name == "store.commit" && point.detail.ends_with(" failed") && self.is_fenced() {
+            self.world.crowd.was_fenced();
+        }
         for (what, key) in outbox_rows(point) {
             match what {
                 "sent" => self.world.platform.marked(key),
@@ -53,6 +73,13 @@ impl Sick {
                 _ => {}
             }
         }
+    }
+
+    /// Whether the process has lost its lease to another gateway.
+    fn is_fenced(&self) -> bool {
+        let asked = self.fence.get().map(|fence| self.world.store.commit(fence, Vec::new()));
+        let answer = asked.and_then(|asked| asked.now_or_never());
+        matches!(answer, Some(Err(Error::Fenced { .. })))
     }
 
     /// Notes what the process will know of it after so many milliseconds.
@@ -70,7 +97,11 @@ impl Sick {
             (_, Phase::Before) => ills.read,
             (_, Phase::After) => 0,
         };
-        let fails = self.world.fails(dice.about("failure"), rate);
+        let cut_off = self.world.is_cut_off(&self.gate, dice);
+        let fails = cut_off || self.world.is_ill(dice.about("failure"), rate);
+        if fails {
+            self.world.store_failed();
+        }
         if fails && waits_by_id(point) {
             self.world.waits_by_id();
         }
@@ -116,11 +147,14 @@ impl Plan for Sick {
             self.note(point);
         }
         let world = &self.world;
-        let dice = world.roll(point.name, &format!("{} {}", point.phase, kinds(point)));
+        let who = format!("{} {} {}", self.life, point.phase, kinds(point));
+        let dice = world.roll(point.name, &who);
         if self.gate.is_dead() || world.dies(&self.gate, dice) {
             return Action::Delay(FOR_EVER);
         }
-        if self.fails(point, dice) {
+        world.stops(&self.gate, dice);
+        let stopped = self.gate.stopped_for();
+        if stopped.is_zero() && self.fails(point, dice) {
             return Action::Fail;
         }
         if world.store_has_threads && point.phase == Phase::Before {
@@ -131,6 +165,6 @@ impl Plan for Sick {
         if point.phase == Phase::After {
             self.note_told(point, ms);
         }
-        Action::Delay(Duration::from_millis(ms))
+        Action::Delay(stopped + Duration::from_millis(ms))
     }
 }

@@ -48,7 +48,7 @@ impl Waits {
         lock(&self.0).entry(key.into()).or_default().told = Some((life, elapsed));
     }
 
-    /// How long a part that comes now is held. Unit: milliseconds.
+    /// How much of its wait is left of a part that comes now. Unit: milliseconds.
     pub(crate) fn rest(&self, key: &str, life: u32, elapsed: i64, wall: i64) -> u64 {
         let wait = lock(&self.0).get(key).copied().unwrap_or_default();
         let Some(lost_at) = wait.lost_at else { return 0 };

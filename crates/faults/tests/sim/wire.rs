@@ -7,13 +7,16 @@ use claw_channel::{Capability, Channel, Delivered, Error, Health, Inbox, TextUni
 use claw_domain::{AccountId, Action, ChannelId, Clock, Inbound, Outbound};
 use tokio_util::sync::CancellationToken;
 
-use super::{dice::Dice, gate::Gate, world::World};
+use super::{dice::Dice, gate::Gate, platform::Sent, world::World};
 
 /// Longest text of the made-up platform: small, so that answers have parts.
 pub(crate) const TEXT_MAX: usize = 120;
 
-/// How long the gateway waits for a delivery. Unit: milliseconds.
-const DELIVERY_MS_MAX: i64 = 30_000;
+/// How long a part is on its way at most, and an answer. Unit: milliseconds.
+const TRAVEL_MS_MAX: u64 = 2_000;
+
+/// How long the gateway takes to notice that something was lost, at most. Unit: milliseconds.
+const NOTICE_MS_MAX: u64 = 3_000;
 
 /// One process's channel account.
 pub(crate) struct Wire {
@@ -62,14 +65,44 @@ impl Wire {
         self.world.clock.now().as_millisecond()
     }
 
+    fn travel_ms_max(&self) -> u64 {
+        TRAVEL_MS_MAX.min(self.world.story.delivery_ms_max() / 3)
+    }
+
+    /// Holds a part until its wait is over. Whether it was held. Unit: milliseconds.
+    async fn hold(&self, rest: u64) -> bool {
+        // Were it held for longer, the gateway would give it up.
+        let held = rest <= self.world.story.delivery_ms_max() / 2;
+        if !held {
+            self.world.waits_by_id();
+        }
+        self.world.take(&self.gate, if held { rest } else { 0 }).await;
+        held && rest > 0
+    }
+
+    /// The process is stopped after its last look at its lease. When it wakes it writes, and sees
+    /// only then that the time for it is over.
+    async fn wake_and_send(&self, chat: &str, key: &str, text: &str) -> Error {
+        let (world, gate, life) = (Arc::clone(&self.world), self.gate.clone(), self.life);
+        let (chat, key, text) = (chat.to_owned(), key.to_owned(), text.to_owned());
+        let written = tokio::spawn(async move {
+            gate.alive().await;
+            let sent = Sent { at: world.clock.elapsed(), life, woken: true };
+            world.platform.receive(sent, &chat, &key, &text);
+        });
+        let _ends_with_the_history = written.await;
+        lost("the answer")
+    }
+
     /// A request or an answer is lost: the gateway is told, or hears nothing until it gives up.
     async fn lose(&self, dice: Dice, key: &str, began: i64, held: bool) -> Error {
         // Where it was held, the gateway's patience would end at a time that no seed knows.
         if dice.about("silence").falls(300) && !held {
-            self.world.waits.lost(key, began + DELIVERY_MS_MAX);
+            self.world.waits.lost(key, began + self.world.story.delivery_ms_max() as i64);
             pending::<()>().await;
         }
-        self.world.take(&self.gate, dice.about("notice").within(1..3_000)).await;
+        let notice = NOTICE_MS_MAX.min(self.world.story.delivery_ms_max() / 3);
+        self.world.take(&self.gate, dice.about("notice").within(1..notice)).await;
         self.world.waits.lost(key, self.wall());
         lost("a part")
     }
@@ -114,15 +147,17 @@ impl Channel for Wire {
             return Err(Error::Unsupported { channel: "wire".into(), action: "do this" });
         };
         let (began, elapsed) = (self.wall(), world.clock.elapsed() as i64);
-        let held = world.waits.rest(key, self.life, elapsed, began);
-        world.take(&self.gate, held).await;
+        let held = self.hold(world.waits.rest(key, self.life, elapsed, began)).await;
         let dice = world.roll("send", chat);
+        if world.stops(&self.gate, dice.about("written")) {
+            return Err(self.wake_and_send(chat, key, text).await);
+        }
         world.pass(&self.gate, dice.about("before")).await;
         let there = dice.about("there");
         if world.fails(there, ills.network) {
-            return Err(self.lose(there, key, began, held > 0).await);
+            return Err(self.lose(there, key, began, held).await);
         }
-        world.take(&self.gate, there.within(1..2_000)).await;
+        world.take(&self.gate, there.within(1..self.travel_ms_max())).await;
         world.waits.not_lost(key);
         let throttled = dice.about("throttled");
         if world.fails(throttled, ills.throttled) {
@@ -133,13 +168,14 @@ impl Channel for Wire {
             world.platform.refuse(key);
             return Err(Error::Refused { channel: "wire".into(), detail: "blocked".into() });
         }
-        let arrival = world.platform.receive(world.clock.elapsed(), self.life, chat, key, text);
+        let sent = Sent { at: world.clock.elapsed(), life: self.life, woken: false };
+        let arrival = world.platform.receive(sent, chat, key, text);
         world.pass(&self.gate, dice.about("arrived")).await;
         let back = dice.about("back");
         if world.fails(back, ills.network) {
-            return Err(self.lose(back, key, began, held > 0).await);
+            return Err(self.lose(back, key, began, held).await);
         }
-        world.take(&self.gate, back.within(1..2_000)).await;
+        world.take(&self.gate, back.within(1..self.travel_ms_max())).await;
         world.pass(&self.gate, dice.about("after")).await;
         world.platform.told(arrival);
         Ok(Delivered { external_id: Some(format!("{arrival}").into()) })

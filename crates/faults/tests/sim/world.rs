@@ -14,7 +14,7 @@ use std::{
 use claw_store::Store;
 
 use super::{
-    clock::MadeUpClock, deeds::Deeds, dice::Dice, gate::Gate, platform::Platform, story::Story,
+    book::Counts, clock::MadeUpClock, crowd::Crowd, deeds::Deeds, dice::Dice, gate::Gate, platform::Platform, story::Story,
     vendor::Vendor, waits::Waits,
 };
 
@@ -30,8 +30,12 @@ pub(crate) struct World {
     pub(crate) waits: Waits,
     pub(crate) vendor: Vendor,
     pub(crate) deeds: Deeds,
+    pub(crate) crowd: Crowd,
     failures: AtomicU64,
+    store_failures: AtomicU64,
     deaths: AtomicU64,
+    stops: AtomicU64,
+    cuts: AtomicU64,
     by_id: AtomicBool,
     rolls: Mutex<HashMap<(&'static str, String), Rolled>>,
 }
@@ -61,8 +65,12 @@ impl World {
             waits: Waits::default(),
             vendor: Vendor::default(),
             deeds: Deeds::default(),
+            crowd: Crowd::default(),
             failures: AtomicU64::new(0),
+            store_failures: AtomicU64::new(0),
             deaths: AtomicU64::new(0),
+            stops: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
             by_id: AtomicBool::new(false),
             rolls: Mutex::default(),
         }
@@ -90,9 +98,14 @@ impl World {
 
     /// Whether something goes wrong now that does so in this many of a thousand cases.
     pub(crate) fn fails(&self, dice: Dice, permille: u64) -> bool {
-        let fails = !self.is_calm() && dice.falls(permille);
+        let fails = self.is_ill(dice, permille);
         self.failures.fetch_add(u64::from(fails), Ordering::Relaxed);
         fails
+    }
+
+    /// As [`Self::fails`], and not counted.
+    pub(crate) fn is_ill(&self, dice: Dice, permille: u64) -> bool {
+        !self.is_calm() && dice.falls(permille)
     }
 
     /// Whether a living process dies at the point that it passes now; then it is dead.
@@ -107,11 +120,43 @@ impl World {
         dies
     }
 
-    /// Passes a point at which the process may die, or is dead; then this never returns.
+    /// Whether one of several gateways is stopped at the point that it passes now; then it is.
+    pub(crate) fn stops(&self, gate: &Gate, dice: Dice) -> bool {
+        let (ills, dice) = (&self.story.ills, dice.about("stop"));
+        let stops = self.may_begin(&self.stops, ills.stops_max) && dice.falls(ills.stop);
+        if stops {
+            gate.stop(self.while_of_leases(dice));
+            self.stops.fetch_add(1, Ordering::Relaxed);
+        }
+        stops
+    }
+
+    /// Whether one of several gateways has no way to the store at this point of it.
+    pub(crate) fn is_cut_off(&self, gate: &Gate, dice: Dice) -> bool {
+        let (ills, dice) = (&self.story.ills, dice.about("cut"));
+        if self.may_begin(&self.cuts, ills.cuts_max) && dice.falls(ills.cut) {
+            gate.cut_off(self.while_of_leases(dice));
+            self.cuts.fetch_add(1, Ordering::Relaxed);
+        }
+        gate.is_cut_off()
+    }
+
+    fn may_begin(&self, count: &AtomicU64, most: u64) -> bool {
+        self.story.gateways > 1 && !self.is_calm() && count.load(Ordering::Relaxed) < most
+    }
+
+    /// Shorter than a lease, as long as one or longer.
+    fn while_of_leases(&self, dice: Dice) -> Duration {
+        Duration::from_millis(self.story.lease_ms * dice.about("while").within(20..400) / 100)
+    }
+
+    /// Passes a point at which the process may be stopped, or die; then this never returns.
     pub(crate) async fn pass(&self, gate: &Gate, dice: Dice) {
         if gate.is_dead() || self.dies(gate, dice) {
             pending::<()>().await;
         }
+        self.stops(gate, dice);
+        gate.alive().await;
     }
 
     /// Takes some made-up time of a living process. Unit: milliseconds.
@@ -132,14 +177,26 @@ impl World {
         self.by_id.load(Ordering::Relaxed)
     }
 
-    /// How often processes were killed.
-    pub(crate) fn deaths(&self) -> u64 {
+    /// Notes that a call of the store fails.
+    pub(crate) fn store_failed(&self) {
+        self.store_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn deaths(&self) -> u64 {
         self.deaths.load(Ordering::Relaxed)
     }
 
-    /// How often something else went wrong.
-    pub(crate) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+    /// How often what went wrong.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            deaths: self.deaths(),
+            store_failures: self.store_failures.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            stops: self.stops.load(Ordering::Relaxed),
+            cuts: self.cuts.load(Ordering::Relaxed),
+            taken_over: self.crowd.taken_over(),
+            fenced: self.crowd.fenced(),
+        }
     }
 }
 

@@ -55,16 +55,16 @@ pub enum CopyError {
         /// The first table that has such rows.
         table: Table,
     },
-    /// The target does not read as it was written.
-    #[error("{place} holds {found} rows of {table} after {expected} were copied, or other ones")]
+    /// A store does not hold what was copied.
+    #[error("{expected} rows of {table} were copied, and {place} has {found}, or other ones")]
     Differs {
-        /// The target.
+        /// Which store.
         place: String,
         /// Which table.
         table: Table,
-        /// Rows in the source.
+        /// Rows that were copied.
         expected: u64,
-        /// Rows in the target.
+        /// Rows that it has.
         found: u64,
     },
 }
@@ -82,7 +82,7 @@ impl CopyError {
                     .into(),
             ),
             Self::Differs { .. } => {
-                Some("somebody else writes to it: name an empty place that nobody uses".into())
+                Some("somebody writes to it: stop every gateway, and copy to an empty place".into())
             }
         }
     }
@@ -122,16 +122,26 @@ pub async fn copy(
             }
             tally.add(&rows);
             let written = to.put(fence, table, rows).await;
-            written.map_err(failed(&*to.place(), "written"))?;
+            written.map_err(failed(&to.place(), "written"))?;
             progress(table, tally.rows);
         }
         tables.push(Copied { table, rows: tally.rows, known, sha256: tally.finish() });
     }
-    let mut target = View::open(to).await?;
-    for copied in &tables {
-        prove(&mut target, copied).await?;
+    let report = Report { tables };
+    prove(to, &report).await?;
+    Ok(report)
+}
+
+/// Reads all of a store and compares it with what was copied.
+///
+/// # Errors
+/// [`CopyError::Differs`] for the first table that is not the same.
+pub async fn prove(store: &dyn Portable, report: &Report) -> Result<(), CopyError> {
+    let mut view = View::open(store).await?;
+    for copied in &report.tables {
+        prove_table(&mut view, copied).await?;
     }
-    Ok(Report { tables })
+    Ok(())
 }
 
 /// Reads as far as the target goes, and refuses it when it is no beginning of the source.
@@ -151,10 +161,10 @@ async fn same(source: &mut View, target: &mut View, table: Table) -> Result<Tall
     }
 }
 
-async fn prove(target: &mut View, copied: &Copied) -> Result<(), CopyError> {
+async fn prove_table(view: &mut View, copied: &Copied) -> Result<(), CopyError> {
     let mut tally = Tally::new(copied.table);
     loop {
-        let rows = target.page(&tally, PAGE).await?;
+        let rows = view.page(&tally, PAGE).await?;
         if rows.is_empty() {
             break;
         }
@@ -164,7 +174,7 @@ async fn prove(target: &mut View, copied: &Copied) -> Result<(), CopyError> {
     if found == expected && tally.finish() == copied.sha256 {
         return Ok(());
     }
-    Err(CopyError::Differs { place: target.place.clone(), table, expected, found })
+    Err(CopyError::Differs { place: view.place.clone(), table, expected, found })
 }
 
 /// A store as it was at one moment, and its name.
@@ -240,5 +250,35 @@ impl Tally {
             write!(hex, "{byte:02x}").expect("a string takes it");
             hex
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(rows: &[Row]) -> String {
+        let mut tally = Tally::new(Table::Bases);
+        tally.add(rows);
+        tally.finish()
+    }
+
+    #[test]
+    fn what_is_not_the_same_does_not_hash_alike() {
+        let text = |text: &str| Cell::Text(text.into());
+        let rows = [
+            vec![text("ab"), text("c")],
+            vec![text("a"), text("bc")],
+            vec![text("a"), Cell::Null],
+            vec![text("a"), text("")],
+            vec![text("a"), Cell::Flag(false)],
+            vec![text("a"), Cell::Number(0)],
+            vec![text("a"), Cell::Id([0; 16])],
+        ];
+        let hashes: std::collections::BTreeSet<_> =
+            rows.iter().map(|row| hash(std::slice::from_ref(row))).collect();
+        assert_eq!(hashes.len(), rows.len());
+        let [first, second, ..] = rows;
+        assert_ne!(hash(&[first.clone(), second.clone()]), hash(&[second, first]));
     }
 }
