@@ -27,7 +27,7 @@ impl Default for Ears {
 impl Ears {
     pub(crate) fn hear(&self, signal: Signal) {
         if let SignalKind::Finished(_) = signal.kind {
-            self.0.send_modify(|ended| drop(ended.insert(signal.run)));
+            self.0.send_if_modified(|ended| ended.insert(signal.run));
         }
     }
 
