@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use claw_delivery::{Error, Job, StatusCard, Stop, Turns};
-use claw_domain::{AgentId, AssistantMessage, Ending, EntryBody, Session, SignalKind, Timestamp};
+use claw_domain::{
+    AgentId, AssistantMessage, Ending, EntryBody, EventBody, Session, SignalKind, Timestamp,
+};
 use tracing::{Instrument, info, info_span};
 
 use crate::{
@@ -18,6 +20,10 @@ impl Turns for Agents {
         let span =
             info_span!("turn", session = %job.session, run = %job.row.run, agent = %job.agent);
         async {
+            if let Some(ending) = self.ended(job).await? {
+                self.tell(&job.row.run, &job.session, SignalKind::Finished(ending.clone()));
+                return Ok(ending);
+            }
             let mut driver = Driver::begin(self, job, stop).await?;
             self.tell(&job.row.run, &job.session, SignalKind::Started);
             let ending = driver.drive().await?;
@@ -66,6 +72,21 @@ impl Turns for Agents {
                 .filter(|session| session.cost > 0.0)
                 .map(|session| format!("${:.4}", session.cost)),
         }
+    }
+}
+
+impl Agents {
+    /// How a turn ended that an earlier process or try had begun: its last commit may have been kept
+    /// though the store failed to say so.
+    async fn ended(&self, job: &Job) -> Result<Option<Ending>, Error> {
+        if !job.resume {
+            return Ok(None);
+        }
+        let events = self.store.run_events(&job.row.run).await?;
+        Ok(events.into_iter().find_map(|event| match event.body {
+            EventBody::RunFinished { ending, .. } => Some(ending),
+            _ => None,
+        }))
     }
 }
 

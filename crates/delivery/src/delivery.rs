@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
 use claw_domain::{AgentId, ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
-use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, RowFilter, Store};
+use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, Store};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -156,10 +156,7 @@ impl Delivery {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<(usize, usize), Error> {
-        let newest = RowFilter { states: Vec::new(), limit: 1 };
-        for row in self.core.store.inbox(&newest).await? {
-            self.core.arrivals.observe(row.id);
-        }
+        self.go_on_after_newest().await?;
         if self.core.sharing.is_some() {
             return self.begin_sharing().await;
         }
@@ -171,7 +168,7 @@ impl Delivery {
             let rows = self.core.store.open_inbox(after, RECOVER_PAGE).await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.id);
-            for row in rows {
+            for row in self.begun_first(rows).await {
                 let permit = self.permit().await?;
                 self.admit(row, permit).await?;
                 messages += 1;
@@ -391,6 +388,9 @@ impl Delivery {
                 () = tokio::time::sleep(RetrySchedule::default().wait(attempts, 0)) => {}
             }
             permit = self.permit().await.ok()?;
+            if !self.is_still_to_admit(&row).await {
+                return None;
+            }
         }
         self.admit_later(row);
         None
@@ -407,6 +407,9 @@ impl Delivery {
                     () = tokio::time::sleep(schedule.wait(attempts, row.id.0.as_u128())) => {}
                 }
                 let Ok(permit) = delivery.permit().await else { return };
+                if !delivery.is_still_to_admit(&row).await {
+                    return;
+                }
                 match delivery.admit(row.clone(), permit).await {
                     Ok(_) => return,
                     Err(error) => warn!(inbox = %row.id, attempts, %error, "a message could not be admitted yet"),

@@ -234,6 +234,11 @@ impl Lanes {
         })
     }
 
+    /// Whether nothing runs or waits in a session.
+    pub(crate) fn is_idle(&self, session: &SessionKey) -> bool {
+        !self.lock().contains_key(session)
+    }
+
     /// How many messages wait behind the running one.
     pub(crate) fn depth(&self, session: &SessionKey) -> usize {
         self.lock().get(session).map_or(0, |lane| lane.waiting.len())

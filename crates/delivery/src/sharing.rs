@@ -4,20 +4,23 @@
 //! is not its own it leaves in the store, where the holder, or whoever has room, claims it.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use claw_domain::{
-    AccountId, AgentId, ChannelId, EventBody, Inbound, InboundKind, MessageText, Operator, Origin,
+    AccountId, AgentId, ChannelId, Event, EventBody, Inbound, InboundKind, MessageText, Operator, Origin,
     RunId, Seq, SessionKey, Signal, SignalKind, StopCause,
 };
-use claw_store::{Change, Claim, Fence, Holding, InboxRow, InboxState, Store};
-use tokio::sync::{Notify, RwLock};
+use claw_store::{Change, Claim, Fence, Holding, InboxKey, InboxRow, InboxState, RowFilter, Store};
+use tokio::{
+    sync::{Notify, RwLock},
+    time::Instant,
+};
 use tracing::warn;
 
-use crate::{Delivery, Error, Membership, shared::Core};
+use crate::{Delivery, Error, Membership, shared::Core, unsure};
 
 /// Most rows that are claimed at a time.
 const CLAIM_MAX: usize = 200;
@@ -30,6 +33,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lanes are looked at for idleness so often; one that was idle twice is given up.
 const TIDY_EVERY: Duration = Duration::from_secs(3);
+
+/// Most rows that are looked at to see whether all that came on an account is on its way.
+const RECEIVED_MAX: usize = 20_000;
+
+/// How long receiving on an account waits at most for what came before: longer than a message is
+/// tried to be admitted in its place.
+const RECEIVE_AFTER: Duration = Duration::from_secs(180);
 
 /// The channel of what gateways say to each other.
 const OWN_CHANNEL: &str = "gateway";
@@ -58,6 +68,9 @@ pub(crate) struct Sharing {
     /// Agents that are pinned to other gateways.
     agents_elsewhere: Vec<AgentId>,
     lanes: Mutex<HashMap<SessionKey, Lane>>,
+    rounds: Mutex<Rounds>,
+    /// Since when accounts are held.
+    accounts: Mutex<HashMap<(ChannelId, AccountId), Instant>>,
     /// Holding a lane is let in beside others, giving lanes up alone: what is asked for while it is
     /// given up is asked of the store afterwards.
     gate: RwLock<()>,
@@ -68,6 +81,19 @@ pub(crate) struct Sharing {
 struct Lane {
     used: Arc<()>,
     was_idle: bool,
+    /// The round of claims that was the newest when the lane was taken, or when something of it was
+    /// left in the store.
+    since: u64,
+}
+
+/// Rounds of claims, counted as they begin. What waited in the store when a round began is here once
+/// it is done.
+#[derive(Default)]
+struct Rounds {
+    begun: u64,
+    done: u64,
+    /// The newest round when an account was taken: what was received there before may wait.
+    account: u64,
 }
 
 impl Sharing {
@@ -76,6 +102,8 @@ impl Sharing {
             membership,
             agents_elsewhere,
             lanes: Mutex::default(),
+            rounds: Mutex::default(),
+            accounts: Mutex::default(),
             gate: RwLock::default(),
             poke: Notify::new(),
         }
@@ -110,8 +138,9 @@ impl Sharing {
         if !store.hold(&self.membership.fence(), &holding, now).await? {
             return Ok(None);
         }
+        let since = self.rounds().begun;
         let mut lanes = self.lock();
-        let lane = lanes.entry(session.clone()).or_default();
+        let lane = lanes.entry(session.clone()).or_insert(Lane { since, ..Lane::default() });
         lane.was_idle = false;
         Ok(Some(LaneHold { _used: Some(Arc::clone(&lane.used)) }))
     }
@@ -121,6 +150,44 @@ impl Sharing {
         let lane = lanes.get_mut(session)?;
         lane.was_idle = false;
         Some(LaneHold { _used: Some(Arc::clone(&lane.used)) })
+    }
+
+    /// Whether older messages of a lane that is held may wait in the store: then what is new has to
+    /// wait there as well, so that all are claimed in their order.
+    fn may_wait(&self, session: &SessionKey) -> bool {
+        let Some(since) = self.lock().get(session).map(|lane| lane.since) else { return true };
+        let rounds = self.rounds();
+        rounds.done <= since.max(rounds.account)
+    }
+
+    fn account_was_taken(&self) {
+        let mut rounds = self.rounds();
+        rounds.account = rounds.begun;
+    }
+
+    fn held_since(&self, channel: &ChannelId, account: &AccountId) -> Instant {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        *accounts.entry((channel.clone(), account.clone())).or_insert_with(Instant::now)
+    }
+
+    /// Something of a lane waits in the store now: what comes next waits behind it.
+    fn was_left(&self, session: &SessionKey) {
+        let since = self.rounds().begun;
+        if let Some(lane) = self.lock().get_mut(session) {
+            lane.since = since;
+        }
+    }
+
+    fn begin_round(&self) -> u64 {
+        let mut rounds = self.rounds();
+        rounds.begun += 1;
+        rounds.begun
+    }
+
+    /// A round has brought all that waited when it began.
+    fn end_round(&self, round: u64) {
+        let mut rounds = self.rounds();
+        rounds.done = rounds.done.max(round);
     }
 
     /// Gives up the lanes that nobody has used since the last time.
@@ -142,14 +209,19 @@ impl Sharing {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionKey, Lane>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Lane>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rounds(&self) -> MutexGuard<'_, Rounds> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Delivery {
     /// Holds a session's lane, as every gateway does that has its store alone. `None` when another
-    /// gateway is to run it. What was claimed is run here, however much there is to do.
+    /// gateway is to run it, or when it has to be claimed behind what waits in the store. What was
+    /// claimed is run here, however much there is to do.
     pub(crate) async fn lane_for(
         &self,
         row: &InboxRow,
@@ -159,7 +231,8 @@ impl Delivery {
         let Some(sharing) = &self.core.sharing else { return Ok(Some(LaneHold::default())) };
         let claimed = matches!(row.state, InboxState::Admitted { .. });
         let more = claimed || self.lanes.has_room();
-        sharing.lane(&*self.core.store, session, agent, more).await
+        let lane = sharing.lane(&*self.core.store, session, agent, more).await?;
+        Ok(lane.filter(|_| claimed || !sharing.may_wait(session)))
     }
 
     /// Leaves an admitted row to the gateway that holds its lane, or to one that has room.
@@ -170,14 +243,35 @@ impl Delivery {
         session: SessionKey,
     ) -> Result<(), Error> {
         let at = self.core.scribe.now();
-        let admitted = InboxState::Admitted { rule, session, at };
+        let admitted = InboxState::Admitted { rule, session: session.clone(), at };
         let changes = vec![Change::Advance(row.id, admitted), Change::Leave(row.id)];
-        self.core.store.commit(&self.core.fence, changes).await?;
+        let left = self.core.store.commit(&self.core.fence, changes).await;
+        if let Some(sharing) = &self.core.sharing {
+            // The row may be left also when the store says that it is not.
+            sharing.was_left(&session);
+            sharing.poke();
+        }
+        left?;
         Ok(())
     }
 
+    /// Whether a row whose admission failed is as it was. If not, it was left to whoever claims it
+    /// though the store failed to say so, and may be on its way anywhere.
+    pub(crate) async fn is_still_to_admit(&self, row: &InboxRow) -> bool {
+        if self.core.sharing.is_none() {
+            return true;
+        }
+        let key = InboxKey::Id(row.id);
+        match self.core.store.inbox_of(&key).await {
+            Ok(Some(kept)) => kept.fence == self.core.fence && kept.state.word() == row.state.word(),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// Holds a channel account, so that this gateway receives and sends on it; every gateway that
-    /// has its store alone does. `false` when another one holds it.
+    /// has its store alone does. `false` when another one holds it, or when not all that came there
+    /// before is on its way yet: what comes next must not overtake it.
     ///
     /// # Errors
     /// When the store fails.
@@ -189,11 +283,32 @@ impl Delivery {
         let Some(sharing) = &self.core.sharing else { return Ok(true) };
         let holding = Holding::Account(channel.clone(), account.clone());
         let now = self.core.store.now().await?;
-        let held = self.core.store.hold(&self.core.fence, &holding, now).await?;
-        if held {
-            sharing.poke();
+        if !self.core.store.hold(&self.core.fence, &holding, now).await? {
+            return Ok(false);
         }
-        Ok(held)
+        sharing.poke();
+        let received = RowFilter { states: vec!["received".into()], limit: RECEIVED_MAX };
+        let rows = self.core.store.inbox(&received).await?;
+        let here = |row: &InboxRow| {
+            row.inbound.channel == *channel && row.inbound.account == *account
+        };
+        let since = sharing.held_since(channel, account);
+        if rows.iter().any(here) && since.elapsed() < RECEIVE_AFTER {
+            return Ok(false);
+        }
+        self.go_on_after_newest().await?;
+        sharing.account_was_taken();
+        sharing.poke();
+        Ok(true)
+    }
+
+    /// Sees to it that messages are numbered after all that came before, at other gateways too.
+    pub(crate) async fn go_on_after_newest(&self) -> Result<(), Error> {
+        let newest = RowFilter { states: Vec::new(), limit: 1 };
+        for row in self.core.store.inbox(&newest).await? {
+            self.core.arrivals.observe(row.id);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_held_elsewhere(&self, session: &SessionKey) -> bool {
@@ -276,18 +391,54 @@ impl Delivery {
                 limit: CLAIM_MAX.min(self.in_flight.available_permits()),
                 agents_elsewhere: sharing.agents_elsewhere.clone(),
             };
+            let round = sharing.begin_round();
             let rows = self.core.store.claim_inbox(&self.core.fence, &claim).await?;
             let found = rows.len();
-            for row in rows {
+            for row in self.begun_first(rows).await {
                 let permit = self.permit().await?;
                 self.admit_kept(row, permit).await;
             }
             messages += found;
+            if found < claim.limit {
+                sharing.end_round(round);
+            }
             if found < claim.limit.max(1) {
                 break;
             }
         }
         Ok((messages, replies))
+    }
+
+    /// Rows of lanes that are taken over in their order, but each lane's turn that had begun before
+    /// those that had not, though it may have come later: a conversation goes on where it is.
+    pub(crate) async fn begun_first(&self, rows: Vec<InboxRow>) -> Vec<InboxRow> {
+        let mut lanes: HashMap<SessionKey, Vec<RunId>> = HashMap::new();
+        for row in &rows {
+            if let InboxState::Admitted { session, .. } = &row.state
+                && self.lanes.is_idle(session)
+            {
+                lanes.entry(session.clone()).or_default().push(row.run.clone());
+            }
+        }
+        let mut begun = HashSet::new();
+        for runs in lanes.into_values().filter(|runs| runs.len() > 1) {
+            for run in runs {
+                if self.has_begun(&run).await {
+                    begun.insert(run);
+                    break;
+                }
+            }
+        }
+        let (mut first, rest): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| begun.contains(&row.run));
+        first.extend(rest);
+        first
+    }
+
+    async fn has_begun(&self, run: &RunId) -> bool {
+        let events = unsure::ask(&self.stopping, || self.core.store.run_events(run)).await;
+        let starts = |event: &Event| matches!(event.body, EventBody::RunStarted { .. });
+        events.is_some_and(|events| events.iter().any(starts))
     }
 
     /// Begins to take over, once before anything else is done. Returns how many messages and replies
@@ -332,6 +483,7 @@ async fn follow(core: &Core, mut wakeups: tokio::sync::watch::Receiver<u64>, mut
             Err(error) => {
                 warn!(%error, "could not follow the other gateways");
                 tokio::time::sleep(PAUSE).await;
+                continue;
             }
         }
         if wakeups.changed().await.is_err() {

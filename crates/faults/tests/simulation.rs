@@ -192,7 +192,7 @@ impl Sums {
         drop(sums);
         let wrong = judge(book);
         if !wrong.is_empty() {
-            let told = told(book.story.seed, &wrong);
+            let told = format!("{}\n{}", told(book.story.seed, &wrong), book.tell());
             self.wrong.lock().expect("no thread panicked").push(told);
         }
     }
