@@ -13,9 +13,11 @@ use crate::{
     Home, Layers, Overrides, StartError, VERSION,
     access::{Addresses, addresses, auth, control_ui},
     channels,
-    engine::{Engine, Env, Settings, WithChannels, host_name},
+    engine::{Engine, Env, WithChannels},
     load, reload,
     retention::Retention,
+    settings::Settings,
+    share::host_name,
     target::PORT_FILE,
     views::{Accounts, File},
 };

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use crate::{
     Home, PORT, StartError, StoreUrl,
-    engine::{Env, Settings},
+    engine::Env,
     load, lock_holder,
     sections::{Bind, GatewayConfig, StoreConfig},
+    settings::Settings,
 };
 
 /// One thing that was looked at.

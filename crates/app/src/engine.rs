@@ -1,35 +1,32 @@
 //! What answers messages: store, agents and delivery, put together from a configuration.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use claw_agent::{
     AgentEntry, AgentSpec, Agents, AgentsConfig, BootstrapCaps, Limits, Models, prepare_workspace,
 };
-use claw_config::{Config, Problem};
-use claw_delivery::{
-    Account, Binding, Delivery, Listener, Membership, OutboxConfig, Router, Scribe, SessionConfig,
-};
-use claw_domain::{AccountId, AgentId, ChannelId, Clock, IdSource, ModelRef, SystemClock};
+use claw_config::Config;
+use claw_delivery::{Account, Delivery, Listener, Membership, Router, Scribe};
+use claw_domain::{AgentId, Clock, IdSource, ModelRef, SystemClock};
 use claw_guard::{ExecAsk, ExecSecurity, Profile, ToolPolicy, ToolRules};
 use claw_provider::RetryPolicy;
 use claw_store::{Fence, Store};
 use claw_tools::Helper;
 use jiff::tz::TimeZone;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::{
-    Ended, Home, Layers, StartError, VERSION, channels,
+    Home, Layers, StartError, VERSION, channels,
     lock::StateLock,
     models::{self, Registry},
-    retention::DAYS_MIN,
-    sections::{self, GatewayConfig, LoggingConfig, ModelsConfig, StoreConfig, ToolsConfig},
-    stores::{Opened, StoreUrl},
+    sections::{self, ToolsConfig},
+    settings::Settings,
+    share::{Elsewhere, agents_elsewhere},
+    stores::Opened,
 };
 
 /// How long a connection to an outside server may take.
@@ -42,147 +39,8 @@ const COMMAND_VARIABLES: &[&str] =
 /// The PATH of commands where this process has none.
 const COMMAND_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// How often the gateways that do not hold a channel account ask whether it is free.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-
 /// Reads the environment, once, at the door.
 pub type Env = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-/// Every section, typed and checked as a whole.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) gateway: GatewayConfig,
-    pub(crate) agents: AgentsConfig,
-    pub(crate) models: ModelsConfig,
-    pub(crate) tools: ToolsConfig,
-    pub(crate) session: SessionConfig,
-    pub(crate) bindings: Vec<Binding>,
-    pub(crate) outbox: OutboxConfig,
-    pub(crate) telegram: Option<claw_channel_telegram::Config>,
-    pub(crate) store: StoreConfig,
-}
-
-impl Settings {
-    /// Types every section.
-    pub(crate) fn read(config: &Config) -> Result<Self, Vec<Problem>> {
-        let path = |text: &str| text.parse().expect("a constant path");
-        let settings = Self {
-            gateway: config.section("gateway")?,
-            agents: config.section("agents")?,
-            models: config.section("models")?,
-            tools: config.section("tools")?,
-            session: config.section("session")?,
-            bindings: config.section("bindings")?,
-            outbox: config.section("outbox")?,
-            telegram: match config.get(&path("channels.telegram")) {
-                Some(_) => Some(config.section("channels.telegram")?),
-                None => None,
-            },
-            store: config.section("store")?,
-        };
-        // Read by the command line before anything else; here it is only checked.
-        config.section::<LoggingConfig>("logging")?;
-        settings.validate(config)?;
-        Ok(settings)
-    }
-
-    /// What no single section can see.
-    fn validate(&self, config: &Config) -> Result<(), Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut problem = |path: String, message: String| {
-            if let Ok(path) = path.parse() {
-                problems.push(config.problem(&path, message));
-            }
-        };
-        let mut known: Vec<&str> = Vec::new();
-        for (index, agent) in self.agents.list.iter().enumerate() {
-            let letters = agent.id.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
-            });
-            if agent.id.is_empty() || agent.id.len() > 64 || !letters {
-                problem(
-                    format!("agents.list[{index}].id"),
-                    "an agent's id is 1 to 64 lower-case letters, digits, `_` or `-`".into(),
-                );
-            } else if known.contains(&agent.id.as_str()) {
-                problem(
-                    format!("agents.list[{index}].id"),
-                    format!("there are two agents `{}`", agent.id),
-                );
-            }
-            known.push(&agent.id);
-        }
-        let main = ["main"];
-        let known = if known.is_empty() { &main[..] } else { &known[..] };
-        for (index, binding) in self.bindings.iter().enumerate() {
-            if !known.contains(&binding.agent_id.as_str()) {
-                problem(
-                    format!("bindings[{index}].agentId"),
-                    format!("there is no agent `{}` in agents.list", binding.agent_id),
-                );
-            }
-        }
-        let chosen = self
-            .agents
-            .list
-            .iter()
-            .enumerate()
-            .map(|(index, agent)| (format!("agents.list[{index}].model"), &agent.model));
-        for (path, model) in
-            chosen.chain([("agents.defaults.model".to_owned(), &self.agents.defaults.model)])
-        {
-            let Some(name) = model.as_ref().and_then(|model| model.primary()) else { continue };
-            if let Err(error) = name.parse::<ModelRef>() {
-                problem(path, error.to_string());
-            }
-        }
-        if let Some(Err(error)) = self
-            .store
-            .url
-            .as_ref()
-            .filter(|url| !url.expose().is_empty())
-            .map(|url| url.expose().parse::<StoreUrl>())
-        {
-            problem("store.url".into(), error);
-        }
-        if (1..DAYS_MIN).contains(&self.store.retention_days) {
-            let wanted = format!("at least {DAYS_MIN} days, or 0 to keep everything");
-            problem("store.retentionDays".into(), wanted);
-        }
-        if let Some(zone) = &self.agents.defaults.user_timezone
-            && TimeZone::get(zone).is_err()
-        {
-            problem(
-                "agents.defaults.userTimezone".into(),
-                format!("`{zone}` is no time zone that this machine knows"),
-            );
-        }
-        if let Some(Err(error)) =
-            self.telegram.as_ref().map(claw_channel_telegram::Config::accounts)
-        {
-            problem("channels.telegram".into(), error.to_string());
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
-    }
-}
-
-/// Checks every section of a configuration, and what no single one can see.
-///
-/// # Errors
-/// Every problem that was found, with its place.
-pub fn validate(config: &Config) -> Result<(), Vec<Problem>> {
-    Settings::read(config).map(drop)
-}
-
-/// The channel accounts that another living gateway holds.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Elsewhere(Arc<Mutex<HashSet<(ChannelId, AccountId)>>>);
-
-impl Elsewhere {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, HashSet<(ChannelId, AccountId)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The parts that answer messages.
 pub(crate) struct Engine {
@@ -284,48 +142,6 @@ impl Engine {
         })
     }
 
-    /// Waits until this gateway is the one that receives and sends on an account. `false` when it
-    /// stops first.
-    pub(crate) async fn hold_account(
-        &self,
-        channel: &dyn claw_channel::Channel,
-        stop: &CancellationToken,
-    ) -> bool {
-        let key = (channel.id().clone(), channel.account().clone());
-        loop {
-            match self.delivery.hold_account(&key.0, &key.1).await {
-                Ok(true) => {
-                    self.elsewhere.lock().remove(&key);
-                    return true;
-                }
-                Ok(false) => {
-                    if self.elsewhere.lock().insert(key.clone()) {
-                        info!(channel = %key.0, account = %key.1, "another gateway receives here");
-                    }
-                }
-                Err(error) => {
-                    warn!(channel = %key.0, account = %key.1, %error, "could not ask who receives here");
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return false,
-                () = tokio::time::sleep(ASK_EVERY) => {}
-            }
-        }
-    }
-
-    /// Waits for `stop`, or until the place among the gateways is lost.
-    pub(crate) async fn until_lost(&self, stop: &CancellationToken) -> Ended {
-        let Some(membership) = &self.membership else {
-            stop.cancelled().await;
-            return Ended::Stopped;
-        };
-        tokio::select! {
-            () = stop.cancelled() => Ended::Stopped,
-            () = membership.lost().cancelled() => Ended::Lost,
-        }
-    }
-
     /// Exchanges what can change while running. Returns what people should know.
     pub(crate) async fn reconfigure(
         &self,
@@ -370,20 +186,6 @@ impl Engine {
 /// How long a turn may show nothing before its sender is told.
 fn patience(settings: &Settings) -> Duration {
     Duration::from_secs(settings.agents.defaults.stall_seconds.get().into())
-}
-
-/// The agents that are pinned to other gateways.
-fn agents_elsewhere(settings: &Settings) -> Vec<AgentId> {
-    let name = settings.gateway.name.clone().unwrap_or_else(host_name);
-    let elsewhere =
-        |entry: &&AgentEntry| entry.gateway.as_ref().is_some_and(|gateway| *gateway != name);
-    settings.agents.list.iter().filter(elsewhere).map(|entry| entry.id.as_str().into()).collect()
-}
-
-/// The machine's name.
-pub(crate) fn host_name() -> String {
-    nix::unistd::gethostname()
-        .map_or_else(|_unknown| "localhost".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What a configuration makes, at start and at every change.

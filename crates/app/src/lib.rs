@@ -29,6 +29,8 @@ mod models;
 mod reload;
 mod retention;
 mod sections;
+mod settings;
+mod share;
 mod stores;
 mod target;
 mod views;
@@ -40,7 +42,7 @@ pub use claw_log::{Difference, Error as LogError, Imported, Report};
 /// OpenClaw's session files.
 pub use claw_openclaw as openclaw;
 pub use doctor::{Check, CheckState, doctor};
-pub use engine::{Env, validate};
+pub use engine::Env;
 pub use error::StartError;
 pub use home::{Home, HomeError};
 pub use layers::{Layer, Layers};
@@ -50,6 +52,7 @@ pub use log::Log;
 pub use migrate::{Export, MigrateError, Migrated, migrate};
 pub use models::ModelsError;
 pub use sections::{LogLevel, LoggingConfig, load, reference, schema, sections};
+pub use settings::validate;
 pub use stores::StoreUrl;
 pub use target::{Target, target};
 

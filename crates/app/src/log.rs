@@ -6,7 +6,7 @@ use claw_config::Config;
 use claw_domain::NodeId;
 use claw_store::Store;
 
-use crate::{Home, StartError, engine::Settings, stores::StoreUrl};
+use crate::{Home, StartError, settings::Settings, stores::StoreUrl};
 
 /// A log that is open to be read. A gateway may be at work on it.
 pub struct Log {

@@ -11,9 +11,10 @@ use tracing::{error, info, warn};
 use crate::{
     Home, Overrides, StartError,
     access::{auth, control_ui},
-    engine::{Engine, Env, Settings},
+    engine::{Engine, Env},
     load,
     sections::ReloadMode,
+    settings::Settings,
     views::File,
 };
 

@@ -8,7 +8,7 @@ use claw_config::Config;
 use claw_gateway::{ChannelAccount, ChannelsView, ConfigIssue, ConfigSnapshot, ConfigView};
 use ring::digest::{SHA256, digest};
 
-use crate::engine::Elsewhere;
+use crate::share::Elsewhere;
 
 /// The configuration in force.
 pub(crate) struct File(ArcSwap<Config>);

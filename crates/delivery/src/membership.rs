@@ -85,6 +85,7 @@ impl Membership {
                 return true;
             }
             tokio::select! {
+                biased;
                 () = self.lost.cancelled() => return false,
                 _ = good_until.changed() => {}
             }
@@ -96,6 +97,7 @@ impl Membership {
         let pause = self.span / RENEWALS;
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = self.lost.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

@@ -389,6 +389,7 @@ impl Outbox {
     async fn may_send(&self) -> bool {
         let Some(sharing) = &self.sharing else { return true };
         tokio::select! {
+            biased;
             () = self.late.cancelled() => false,
             good = sharing.membership.good_for(2 * self.deadline()) => good,
         }

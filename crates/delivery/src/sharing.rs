@@ -4,7 +4,7 @@
 //! is not its own it leaves in the store, where the holder, or whoever has room, claims it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -358,13 +358,15 @@ impl Delivery {
                 self.pause(sharing, &error).await;
             }
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return,
                 () = sharing.membership.lost().cancelled() => return,
-                _ = wakeups.changed() => {}
-                () = sharing.poke.notified() => {}
+                // Before what may be ready again and again.
                 _ = tidy.tick() => if let Err(error) = sharing.tidy(&*core.store).await {
                     self.pause(sharing, &error).await;
-                }
+                },
+                _ = wakeups.changed() => {}
+                () = sharing.poke.notified() => {}
             }
         }
     }
@@ -375,6 +377,7 @@ impl Delivery {
             sharing.membership.was_fenced(error);
         }
         tokio::select! {
+            biased;
             () = self.stopping.cancelled() => {}
             () = sharing.membership.lost().cancelled() => {}
             () = tokio::time::sleep(PAUSE) => {}
@@ -412,7 +415,7 @@ impl Delivery {
     /// Rows of lanes that are taken over in their order, but each lane's turn that had begun before
     /// those that had not, though it may have come later: a conversation goes on where it is.
     pub(crate) async fn begun_first(&self, rows: Vec<InboxRow>) -> Vec<InboxRow> {
-        let mut lanes: HashMap<SessionKey, Vec<RunId>> = HashMap::new();
+        let mut lanes: BTreeMap<SessionKey, Vec<RunId>> = BTreeMap::new();
         for row in &rows {
             if let InboxState::Admitted { session, .. } = &row.state
                 && self.lanes.is_idle(session)
@@ -454,6 +457,7 @@ impl Delivery {
         let stopping = self.stopping.clone();
         self.lanes.spawn(async move {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = follow(&core, wakeups, newest) => {}
             }

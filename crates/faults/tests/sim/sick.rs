@@ -65,6 +65,7 @@ impl Sick {
         lock(&self.under_way).pop();
         if point.name == "store.commit" && point.detail.ends_with(" failed") && self.is_fenced() {
             self.world.crowd.was_fenced();
+            self.world.waits_by_id();
         }
         for (what, key) in outbox_rows(point) {
             match what {
@@ -102,7 +103,8 @@ impl Sick {
         if fails {
             self.world.store_failed();
         }
-        if fails && waits_by_id(point) {
+        // Whoever is cut off fails so often that what waits longest is tried at times of its own.
+        if cut_off || (fails && waits_by_id(point)) {
             self.world.waits_by_id();
         }
         fails
