@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn a_record_of_another_program_is_shown_to_no_model() {
         let foreign = || entry(0, EntryBody::Foreign { kind: "x".into(), record: json!({}) });
-        let talk = [foreign(), user(1), calls(&["a"]), foreign(), result("a"), foreign(), says("x")];
+        let talk =
+            [foreign(), user(1), calls(&["a"]), foreign(), result("a"), foreign(), says("x")];
         assert_eq!(shape(&talk), "uara");
     }
 

@@ -5,8 +5,10 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use claw_domain::{SignalKind, StopCause};
-use claw_store::{Lease, RowFilter, Store};
+use claw_domain::{InboxId, SignalKind, StopCause, TraceId, millis};
+use claw_store::{
+    Change, Fence, InboxKey, InboxRow, InboxState, Lease, RowFilter, Store,
+};
 use claw_store_memory::Memory;
 use common::{Answer, Life, OWNER, RuntimeClock, operator};
 
@@ -146,4 +148,116 @@ async fn a_lane_that_is_idle_is_given_up_and_the_next_message_goes_anywhere() {
     second.model.will([Answer::Says("two")]);
     second.delivery.submit(operator("k2", "hello")).await.unwrap();
     second.signals(|kind| matches!(kind, SignalKind::Text(_))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_gateway_had_begun_is_answered_before_what_comes_next() {
+    let store = shared();
+    let mut second = joined(&store, 2).await;
+    let _place = keeps_its_place(&second);
+    // Between two looks of the second gateway at what waits.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = joined(&store, 1).await;
+    first.model.will([Answer::Hangs("Let me th")]);
+    first.delivery.submit(operator("k1", "hello")).await.unwrap();
+    while first.model.asked.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Its lease ends in 30 s, since it never renews it.
+    tokio::time::sleep(Duration::from_millis(30_500)).await;
+    second.model.will([Answer::Says("one"), Answer::Says("two")]);
+    second.delivery.submit(operator("k2", "and again")).await.unwrap();
+    for run in ["k1", "k2"] {
+        let ended = second.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
+        assert_eq!(ended.run.as_str(), run);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_had_begun_goes_on_before_older_messages_that_had_not() {
+    let store = shared();
+    let elsewhere = Life::join(&store, 1, &["main"]).await;
+    elsewhere.delivery.recover().await.unwrap();
+    elsewhere.delivery.submit(operator("older", "hello")).await.unwrap();
+    let gone = joined(&store, 2).await;
+    gone.model.will([Answer::Says("I take the older one first"), Answer::Hangs("Let me th")]);
+    gone.delivery.submit(operator("begun", "and again")).await.unwrap();
+    while gone.model.asked.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(elsewhere);
+    // A message whose number is older, and that came to the store later.
+    let begun = store.inbox_of(&InboxKey::Run("begun".into())).await.unwrap().unwrap();
+    let late = InboxRow {
+        id: InboxId(uuid::Uuid::from_u128(begun.id.0.as_u128() - 1)),
+        run: "late".into(),
+        inbound: operator("late", "am I late?"),
+        fence: Fence::NOBODY,
+        ..begun
+    };
+    let third = joined(&store, 3).await;
+    let fence = third.membership.as_ref().unwrap().fence();
+    store.commit(&fence, vec![Change::Receive(Box::new(late))]).await.unwrap();
+    let _place = keeps_its_place(&third);
+    third.model.will([Answer::Says("begun"), Answer::Says("late")]);
+    let mut third = third;
+    third.patience = Duration::from_secs(60);
+    for run in ["begun", "late"] {
+        let ended = third.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
+        assert_eq!(ended.run.as_str(), run);
+    }
+}
+
+/// A row as it is when a channel's message was kept and is not admitted yet.
+fn received(id: u128, fence: Fence) -> InboxRow {
+    InboxRow {
+        id: InboxId(uuid::Uuid::from_u128(id)),
+        trace: TraceId::generate(),
+        inbound: common::message("m1", OWNER, "hello"),
+        run: "r1".into(),
+        received_at: millis(0),
+        state: InboxState::Received,
+        fence,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receiving_begins_when_what_was_received_before_is_on_its_way() {
+    let store = shared();
+    let (first, mut second) = (joined(&store, 1).await, joined(&store, 2).await);
+    let _place = keeps_its_place(&second);
+    let fence = first.membership.as_ref().unwrap().fence();
+    let row = received(uuid::Uuid::now_v7().as_u128(), fence);
+    store.commit(&fence, vec![Change::Receive(Box::new(row))]).await.unwrap();
+    second.model.will([Answer::Says("one"), Answer::Says("two")]);
+    // The first one still has it in hand.
+    assert!(!holds_the_account(&second).await);
+    // Until its lease is over.
+    while !holds_the_account(&second).await {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    second.hears("m2", OWNER, "and again").await;
+    assert_eq!(second.says().await, "one");
+    assert_eq!(second.says().await, "two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_an_account_numbers_messages_after_all_that_came_before() {
+    let store = shared();
+    let (first, second) = (joined(&store, 1).await, joined(&store, 2).await);
+    let fence = first.membership.as_ref().unwrap().fence();
+    let hour = 3_600_000_u128 << 80;
+    let ahead = uuid::Uuid::now_v7().as_u128() + hour;
+    let closed = InboxState::Closed {
+        outcome: "refused".into(),
+        detail: String::new(),
+        rule: None,
+        at: millis(0),
+    };
+    let row = InboxRow { state: closed, ..received(ahead, fence) };
+    store.commit(&fence, vec![Change::Receive(Box::new(row))]).await.unwrap();
+    assert!(holds_the_account(&second).await);
+    second.hears("m2", "9999", "somebody else").await;
+    let rows = store.inbox(&RowFilter { states: Vec::new(), limit: 1 }).await.unwrap();
+    assert_eq!(rows[0].inbound.external_id.as_str(), "m2");
 }

@@ -6,12 +6,12 @@ use claw_domain::{
 };
 use claw_guard::{Attempt, DmGrant, Speak, may_speak};
 use claw_store::{Change, InboxRow, InboxState};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::{
     Delivery, Error,
     commands::{self, Command, HELP},
+    in_flight::Flight,
     job::{Begin, Job},
     lanes::{LANE_WAITING_MAX, Work},
     pairing,
@@ -35,7 +35,7 @@ impl Delivery {
     pub(crate) async fn admit(
         &self,
         row: InboxRow,
-        in_flight: OwnedSemaphorePermit,
+        in_flight: Flight,
     ) -> Result<Option<Vec<RunId>>, Error> {
         match decide(&self.core, &row).await? {
             Decision::Refuse { rule } => {
@@ -69,11 +69,7 @@ impl Delivery {
         }
     }
 
-    async fn go_on(
-        &self,
-        mut job: Job,
-        in_flight: OwnedSemaphorePermit,
-    ) -> Result<Option<Vec<RunId>>, Error> {
+    async fn go_on(&self, mut job: Job, in_flight: Flight) -> Result<Option<Vec<RunId>>, Error> {
         let message = match &job.row.inbound.kind {
             InboundKind::Message(message) => message.clone(),
             InboundKind::Edit { of, message } => {
@@ -109,7 +105,7 @@ impl Delivery {
     }
 
     /// Puts a turn into its lane; when the lane is full the sender is told so.
-    async fn queue(&self, job: Job, in_flight: OwnedSemaphorePermit) -> Result<(), Error> {
+    async fn queue(&self, job: Job, in_flight: Flight) -> Result<(), Error> {
         let (run, session) = (job.row.run.clone(), job.session.clone());
         match self.lanes.push(Work::Turn(Box::new(job)), in_flight) {
             Ok(0) => {}
@@ -174,7 +170,7 @@ impl Delivery {
         job: Job,
         name: &str,
         answer: String,
-        in_flight: OwnedSemaphorePermit,
+        in_flight: Flight,
     ) -> Result<(), Error> {
         if job.target().is_some() {
             return job.close("command", name, Some(answer), Vec::new()).await;

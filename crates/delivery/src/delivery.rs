@@ -7,16 +7,14 @@ use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
 use claw_domain::{AgentId, ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
 use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, Store};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     Error, Membership, OutboxConfig, RetrySchedule, Router, Scribe,
     arrivals::Arrivals,
+    in_flight::{Flight, InFlight},
     job::Turns,
     lanes::Lanes,
     outbox::Outbox,
@@ -25,10 +23,6 @@ use crate::{
     sharing::Sharing,
     unsure,
 };
-
-/// Most messages that are accepted and not yet closed. When full, accepting waits, and with it the
-/// platform's cursor or the client's request.
-const IN_FLIGHT_MAX: usize = 20_000;
 
 /// How often a message is tried to be admitted before those after it may overtake it: some two
 /// minutes of a store that fails.
@@ -84,7 +78,7 @@ pub struct Delivery {
     pub(crate) core: Arc<Core>,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) turns: Arc<dyn Turns>,
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) in_flight: Arc<InFlight>,
     tries: Arc<std::sync::Mutex<pairing::Tries>>,
     pub(crate) stopping: CancellationToken,
 }
@@ -126,7 +120,7 @@ impl Delivery {
             core: Arc::new(core),
             lanes,
             turns: parts.turns,
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            in_flight: Arc::new(InFlight::new()),
             tries: Arc::default(),
             stopping,
         }
@@ -169,8 +163,8 @@ impl Delivery {
             let Some(last) = rows.last() else { break };
             after = Some(last.id);
             for row in self.begun_first(rows).await {
-                let permit = self.permit().await?;
-                self.admit(row, permit).await?;
+                let flight = self.in_flight.begin(row.id).await?;
+                self.admit(row, flight).await?;
                 messages += 1;
             }
         }
@@ -305,21 +299,16 @@ impl Delivery {
         pairing::approve(&*core.store, &core.fence, &core.scribe, &self.tries, channel, code).await
     }
 
-    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.in_flight).acquire_owned().await.map_err(|_closed| Error::Stopping)
-    }
-
     /// Commits updates and returns the new ones as rows, each with its place in flight.
-    async fn take(
-        &self,
-        updates: Vec<Inbound>,
-    ) -> Result<Vec<(InboxRow, OwnedSemaphorePermit)>, Error> {
+    async fn take(&self, updates: Vec<Inbound>) -> Result<Vec<(InboxRow, Flight)>, Error> {
         if self.stopping.is_cancelled() {
             return Err(Error::Stopping);
         }
         let mut rows = Vec::with_capacity(updates.len());
         for inbound in updates {
-            rows.push((self.core.row(inbound), self.permit().await?));
+            let row = self.core.row(inbound);
+            let flight = self.in_flight.begin(row.id).await?;
+            rows.push((row, flight));
         }
         let changes = rows.iter().map(|(row, _)| Change::Receive(Box::new(row.clone()))).collect();
         let mut is_new = match self.core.store.commit(&self.core.fence, changes).await {
@@ -334,7 +323,7 @@ impl Delivery {
     /// Which rows a commit has kept that failed with `error`; that error when it has kept none.
     async fn kept(
         &self,
-        rows: &[(InboxRow, OwnedSemaphorePermit)],
+        rows: &[(InboxRow, Flight)],
         error: claw_store::Error,
     ) -> Result<Vec<bool>, Error> {
         if !error.may_pass() {
@@ -369,13 +358,10 @@ impl Delivery {
     /// fails this waits, so that what was written after the row does not overtake it; after
     /// [`ADMIT_TRIES_MAX`] tries the row is taken up again later, out of its order. `Some` as
     /// [`Delivery::admit`] says.
-    pub(crate) async fn admit_kept(
-        &self,
-        row: InboxRow,
-        mut permit: OwnedSemaphorePermit,
-    ) -> Option<Vec<RunId>> {
+    pub(crate) async fn admit_kept(&self, row: InboxRow, mut flight: Flight) -> Option<Vec<RunId>> {
+        let _here = self.in_flight.note(row.id);
         for attempts in 1..=ADMIT_TRIES_MAX {
-            let error = match self.admit(row.clone(), permit).await {
+            let error = match self.admit(row.clone(), flight).await {
                 Ok(stopped) => return stopped,
                 Err(error) => error,
             };
@@ -387,7 +373,7 @@ impl Delivery {
                 () = self.stopping.cancelled() => return None,
                 () = tokio::time::sleep(RetrySchedule::default().wait(attempts, 0)) => {}
             }
-            permit = self.permit().await.ok()?;
+            flight = self.in_flight.begin(row.id).await.ok()?;
             if !self.is_still_to_admit(&row).await {
                 return None;
             }
@@ -400,17 +386,19 @@ impl Delivery {
     fn admit_later(&self, row: InboxRow) {
         let delivery = self.clone();
         let schedule = RetrySchedule::default();
+        let here = self.in_flight.note(row.id);
         self.lanes.spawn(async move {
+            let _here = here;
             for attempts in 1.. {
                 tokio::select! {
                     () = delivery.stopping.cancelled() => return,
                     () = tokio::time::sleep(schedule.wait(attempts, row.id.0.as_u128())) => {}
                 }
-                let Ok(permit) = delivery.permit().await else { return };
+                let Ok(flight) = delivery.in_flight.begin(row.id).await else { return };
                 if !delivery.is_still_to_admit(&row).await {
                     return;
                 }
-                match delivery.admit(row.clone(), permit).await {
+                match delivery.admit(row.clone(), flight).await {
                     Ok(_) => return,
                     Err(error) => warn!(inbox = %row.id, attempts, %error, "a message could not be admitted yet"),
                 }

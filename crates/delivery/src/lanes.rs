@@ -12,12 +12,13 @@ use claw_domain::{
     Action, AssistantMessage, Ending, ExternalId, MessageText, Outbound, RunId, SessionKey,
     SignalKind, StopCause,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
 use crate::{
     Error, RetrySchedule,
+    in_flight::Flight,
     job::{Job, Stop, Turns},
     outbox::Outbox,
     watchdog::{self, Pulse},
@@ -53,7 +54,7 @@ impl Work {
 pub(crate) struct Waiting {
     work: Work,
     stop: Stop,
-    _in_flight: OwnedSemaphorePermit,
+    _in_flight: Flight,
 }
 
 impl Waiting {
@@ -108,11 +109,7 @@ impl Lanes {
 
     /// Puts work at the end of its session's lane. Returns what was there before it, or the work
     /// itself when the lane is full.
-    pub(crate) fn push(
-        self: &Arc<Self>,
-        work: Work,
-        in_flight: OwnedSemaphorePermit,
-    ) -> Result<usize, Box<Job>> {
+    pub(crate) fn push(self: &Arc<Self>, work: Work, in_flight: Flight) -> Result<usize, Box<Job>> {
         let session = work.job().session.clone();
         let mut lanes = self.lock();
         let fresh = !lanes.contains_key(&session);

@@ -17,6 +17,7 @@ mod config;
 mod delivery;
 mod error;
 mod hands;
+mod in_flight;
 mod job;
 mod lanes;
 mod letters;

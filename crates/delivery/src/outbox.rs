@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -68,6 +71,8 @@ pub(crate) struct Outbox {
     schedule: RetrySchedule,
     /// Where gateways share the store, rows are sent by whoever holds their account.
     sharing: Option<Arc<Sharing>>,
+    /// Whether the store may have given rows that nothing here knows of.
+    unsure: AtomicBool,
     waiting: Mutex<HashMap<Target, VecDeque<Waiting>>>,
     pub(crate) hands: Hands,
     /// How long replies are worth sending.
@@ -125,6 +130,7 @@ impl Outbox {
             channels: ArcSwap::from_pointee(channels),
             schedule,
             sharing,
+            unsure: AtomicBool::new(false),
             waiting: Mutex::default(),
             hands: Hands::default(),
             config: ArcSwap::default(),
@@ -188,18 +194,17 @@ impl Outbox {
     pub(crate) async fn claim(self: &Arc<Self>) -> Result<usize, Error> {
         let mut count = 0;
         loop {
+            if self.unsure.swap(true, Ordering::SeqCst) {
+                count += self.find().await?;
+            }
             let most = self.room.available_permits().min(CLAIM_MAX);
             let rows = match most {
                 0 => Vec::new(),
                 most => self.store.claim_outbox(&self.fence, most).await?,
             };
+            self.unsure.store(false, Ordering::SeqCst);
             let found = rows.len();
-            for row in rows {
-                let room =
-                    self.room.clone().acquire_owned().await.map_err(|_closed| Error::Stopping)?;
-                self.push(row, room);
-            }
-            count += found;
+            count += self.push_all(rows).await?;
             if found < most.max(1) {
                 return Ok(count);
             }
@@ -209,6 +214,26 @@ impl Outbox {
     /// Takes up what an earlier process left to be sent.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<usize, Error> {
         let rows = self.store.pending_outbox(WAITING_MAX).await?;
+        self.push_all(rows).await
+    }
+
+    /// Takes up what is this gateway's by the store and is not here: the answer to a claim was lost,
+    /// and it would never be claimed again.
+    async fn find(self: &Arc<Self>) -> Result<usize, Error> {
+        let mine = |row: &OutboxRow| row.fence == self.fence;
+        let mut found = Vec::new();
+        for row in self.store.pending_outbox(WAITING_MAX).await?.into_iter().filter(mine) {
+            if self.has(&row.outbound.target, row.id) {
+                continue;
+            }
+            // It may have been sent since it was read, but nothing brings it here now.
+            let row = self.store.outbox_row(row.id).await?.filter(mine);
+            found.extend(row.filter(|row| matches!(row.state, DeliveryState::Pending { .. })));
+        }
+        self.push_all(found).await
+    }
+
+    async fn push_all(self: &Arc<Self>, rows: Vec<OutboxRow>) -> Result<usize, Error> {
         let count = rows.len();
         for row in rows {
             let room =

@@ -5,13 +5,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use claw_domain::{
-    AccountId, AgentId, ChannelId, Event, EventBody, Inbound, InboundKind, MessageText, Operator, Origin,
-    RunId, Seq, SessionKey, Signal, SignalKind, StopCause,
+    AccountId, AgentId, ChannelId, Event, EventBody, Inbound, InboundKind, MessageText, Operator,
+    Origin, RunId, Seq, SessionKey, Signal, SignalKind, StopCause,
 };
 use claw_store::{Change, Claim, Fence, Holding, InboxKey, InboxRow, InboxState, RowFilter, Store};
 use tokio::{
@@ -34,8 +37,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Lanes are looked at for idleness so often; one that was idle twice is given up.
 const TIDY_EVERY: Duration = Duration::from_secs(3);
 
-/// Most rows that are looked at to see whether all that came on an account is on its way.
-const RECEIVED_MAX: usize = 20_000;
+/// Most rows that are looked at, where it matters what is open.
+const OPEN_MAX: usize = 20_000;
 
 /// How long receiving on an account waits at most for what came before: longer than a message is
 /// tried to be admitted in its place.
@@ -71,6 +74,8 @@ pub(crate) struct Sharing {
     rounds: Mutex<Rounds>,
     /// Since when accounts are held.
     accounts: Mutex<HashMap<(ChannelId, AccountId), Instant>>,
+    /// Whether the store may have given rows that nothing here knows of.
+    unsure: AtomicBool,
     /// Holding a lane is let in beside others, giving lanes up alone: what is asked for while it is
     /// given up is asked of the store afterwards.
     gate: RwLock<()>,
@@ -104,6 +109,7 @@ impl Sharing {
             lanes: Mutex::default(),
             rounds: Mutex::default(),
             accounts: Mutex::default(),
+            unsure: AtomicBool::new(false),
             gate: RwLock::default(),
             poke: Notify::new(),
         }
@@ -263,7 +269,9 @@ impl Delivery {
         }
         let key = InboxKey::Id(row.id);
         match self.core.store.inbox_of(&key).await {
-            Ok(Some(kept)) => kept.fence == self.core.fence && kept.state.word() == row.state.word(),
+            Ok(Some(kept)) => {
+                kept.fence == self.core.fence && kept.state.word() == row.state.word()
+            }
             Ok(None) => false,
             Err(_) => true,
         }
@@ -287,11 +295,10 @@ impl Delivery {
             return Ok(false);
         }
         sharing.poke();
-        let received = RowFilter { states: vec!["received".into()], limit: RECEIVED_MAX };
+        let received = RowFilter { states: vec!["received".into()], limit: OPEN_MAX };
         let rows = self.core.store.inbox(&received).await?;
-        let here = |row: &InboxRow| {
-            row.inbound.channel == *channel && row.inbound.account == *account
-        };
+        let here =
+            |row: &InboxRow| row.inbound.channel == *channel && row.inbound.account == *account;
         let since = sharing.held_since(channel, account);
         if rows.iter().any(here) && since.elapsed() < RECEIVE_AFTER {
             return Ok(false);
@@ -391,15 +398,19 @@ impl Delivery {
         while self.lanes.has_room() && !self.stopping.is_cancelled() {
             let claim = Claim {
                 now: self.core.store.now().await?,
-                limit: CLAIM_MAX.min(self.in_flight.available_permits()),
+                limit: CLAIM_MAX.min(self.in_flight.room()),
                 agents_elsewhere: sharing.agents_elsewhere.clone(),
             };
             let round = sharing.begin_round();
+            if sharing.unsure.swap(true, Ordering::SeqCst) {
+                self.give_back().await?;
+            }
             let rows = self.core.store.claim_inbox(&self.core.fence, &claim).await?;
+            sharing.unsure.store(false, Ordering::SeqCst);
             let found = rows.len();
             for row in self.begun_first(rows).await {
-                let permit = self.permit().await?;
-                self.admit_kept(row, permit).await;
+                let flight = self.in_flight.begin(row.id).await?;
+                self.admit_kept(row, flight).await;
             }
             messages += found;
             if found < claim.limit {
@@ -410,6 +421,27 @@ impl Delivery {
             }
         }
         Ok((messages, replies))
+    }
+
+    /// Gives back what is this gateway's by the store and is not here: the answer to a claim was
+    /// lost, and nobody else would ever claim it.
+    async fn give_back(&self) -> Result<(), Error> {
+        let (core, mine) = (&self.core, |row: &InboxRow| row.fence == self.core.fence);
+        let states = vec!["received".into(), "admitted".into()];
+        let open = core.store.inbox(&RowFilter { states, limit: OPEN_MAX }).await?;
+        for row in open.into_iter().filter(mine) {
+            if self.in_flight.has(row.id) {
+                continue;
+            }
+            // It may have ended or been left since it was read, but nothing brings it here now.
+            let row = core.store.inbox_of(&InboxKey::Id(row.id)).await?;
+            let Some(row) = row.filter(mine) else { continue };
+            if !matches!(row.state, InboxState::Closed { .. }) {
+                warn!(inbox = %row.id, "gives back a message whose claim was not answered");
+                core.store.commit(&core.fence, vec![Change::Leave(row.id)]).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Rows of lanes that are taken over in their order, but each lane's turn that had begun before

@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 mod change;
+mod check;
 mod claim;
 mod context;
 pub mod contract;
@@ -21,6 +22,7 @@ mod row;
 mod store;
 
 pub use change::{Change, NewEvent};
+pub use check::{Contents, ExternalKey, check, external_key, is_needless};
 pub use claim::Claiming;
 pub use context::ContextWalk;
 pub use error::Error;

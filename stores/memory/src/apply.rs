@@ -8,16 +8,16 @@ use claw_domain::{
 };
 use claw_store::{
     Change, Committed, DeliveryState, Device, Fence, Grant, InboxRow, InboxState, NewEvent,
-    OutboxRow, fold_session,
+    OutboxRow, external_key, fold_session, is_needless,
 };
 
-use crate::{check::external_key, state::State};
+use crate::state::State;
 
 /// Why a look-up by id cannot fail here.
 const CHECKED: &str = "row exists: the list of changes was checked before";
 
 impl State {
-    /// Carries out changes that [`check`](crate::check::check) has passed.
+    /// Carries out changes that [`check`](claw_store::check) has passed.
     pub(crate) fn apply(&mut self, changes: Vec<Change>) -> Committed {
         let mut done = Committed {
             seq: Seq(0),
@@ -63,7 +63,7 @@ impl State {
     }
 
     fn import(&mut self, event: NewEvent) {
-        if !self.event_ids.contains_key(&event.header.id) && !self.is_needless(&event) {
+        if !self.event_ids.contains_key(&event.header.id) && !is_needless(self, &event) {
             self.retention.look_again(event.header.id);
             self.log(event, true);
         }

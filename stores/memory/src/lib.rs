@@ -18,7 +18,6 @@
 #![warn(missing_docs)]
 
 mod apply;
-mod check;
 mod retention;
 mod state;
 mod store;

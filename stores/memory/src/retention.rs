@@ -5,17 +5,12 @@ use std::{
     ops::Bound::{Excluded, Unbounded},
 };
 
-use claw_domain::{
-    EntryId, EventBody, EventId, NodeId, Seq, SessionId, SessionKey, Timestamp, Usage,
-};
+use claw_domain::{EntryId, EventId, NodeId, Seq, SessionId, SessionKey, Timestamp, Usage};
 use claw_store::{
-    Base, Folded, InboxState, NewEvent, Node, OutboxRow, Snapshot, before_id, first_id,
+    Base, Folded, InboxState, Node, OutboxRow, Snapshot, before_id, external_key, first_id,
 };
 
-use crate::{
-    check::external_key,
-    state::{State, pending},
-};
+use crate::state::{State, pending};
 
 /// How far the log is folded.
 #[derive(Debug, Default)]
@@ -31,6 +26,11 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
+    /// Whether a session was folded beyond an event.
+    pub(crate) fn covers(&self, key: &SessionKey, id: EventId) -> bool {
+        self.bases.get(key).is_some_and(|base| base.covers(id))
+    }
+
     /// Where the folding of a session begins.
     pub(crate) fn base(&self, key: &SessionKey) -> Base {
         self.bases.get(key).cloned().unwrap_or_else(|| Base::new(key.clone()))
@@ -51,21 +51,6 @@ impl Retention {
 }
 
 impl State {
-    /// Whether the event's session was folded beyond it.
-    pub(crate) fn is_folded(&self, event: &NewEvent) -> bool {
-        let base = event.header.session.as_ref().and_then(|key| self.retention.bases.get(key));
-        base.is_some_and(|base| base.covers(event.header.id))
-    }
-
-    /// Whether an imported event would change nothing: of what was folded only transcripts matter.
-    pub(crate) fn is_needless(&self, event: &NewEvent) -> bool {
-        let new_entry = match &event.body {
-            EventBody::EntryAdded(entry) => !self.entries.contains_key(&entry.id),
-            _ => false,
-        };
-        self.is_folded(event) && !new_entry
-    }
-
     pub(crate) fn fold_old(&mut self, before: Timestamp, limit: usize) -> Folded {
         let open = self.open_inbox().map(|row| row.received_at).min();
         let cut = first_id(open.map_or(before, |open| open.min(before)));

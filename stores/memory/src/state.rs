@@ -6,20 +6,19 @@ use std::{
 };
 
 use claw_domain::{
-    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventBody, EventId, ExternalId, InboxId,
-    NodeId, OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, Target, Timestamp, Usage,
+    AccountId, ChannelId, DeviceId, Entry, EntryId, Event, EventBody, EventId, InboxId, NodeId,
+    OutboxId, PeerId, RunId, Seq, Session, SessionId, SessionKey, Target, Timestamp, Usage,
 };
 use claw_store::{
-    Claim, Claiming, ContextWalk, DeliveryState, Device, Error, Fence, Grant, Holding, InboxRow,
-    InboxState, Lease, OutboxRow, PairingRequest, SessionFilter, Totals,
+    Claim, Claiming, Contents, ContextWalk, DeliveryState, Device, Error, ExternalKey, Fence,
+    Grant, Holding, InboxRow, InboxState, Lease, NewEvent, OutboxRow, PairingRequest,
+    SessionFilter, Totals,
 };
 
 use crate::retention::Retention;
 
 /// A person on one of our accounts.
 pub(crate) type PeerKey = (ChannelId, AccountId, PeerId);
-/// What makes an inbound event unique.
-pub(crate) type ExternalKey = (ChannelId, AccountId, ExternalId);
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -260,4 +259,35 @@ impl State {
 
 pub(crate) fn pending(row: &OutboxRow) -> bool {
     matches!(row.state, DeliveryState::Pending { .. })
+}
+
+impl Contents for State {
+    fn has_event(&self, id: EventId) -> bool {
+        self.event_ids.contains_key(&id)
+    }
+
+    fn has_entry(&self, id: EntryId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    fn is_folded(&self, event: &NewEvent) -> bool {
+        let key = event.header.session.as_ref();
+        key.is_some_and(|key| self.retention.covers(key, event.header.id))
+    }
+
+    fn was_received(&self, key: &ExternalKey) -> bool {
+        self.received.contains_key(key)
+    }
+
+    fn has_inbox(&self, id: InboxId) -> bool {
+        self.inbox.contains_key(&id)
+    }
+
+    fn has_outbox(&self, id: OutboxId) -> bool {
+        self.outbox_ids.contains_key(&id)
+    }
+
+    fn has_order(&self, target: &Target) -> bool {
+        self.orders.contains_key(target)
+    }
 }

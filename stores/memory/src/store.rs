@@ -18,7 +18,7 @@ use claw_store::{
 };
 use tokio::sync::watch;
 
-use crate::{check::check, state::State};
+use crate::state::State;
 
 /// A store that forgets everything when it is dropped.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Store for Memory {
     async fn commit(&self, fence: &Fence, changes: Vec<Change>) -> Result<Committed, Error> {
         let mut state = self.state()?;
         state.hold(fence)?;
-        check(&state, &changes)?;
+        claw_store::check(&*state, &changes)?;
         let committed = state.apply(changes);
         drop(state);
         self.wake();

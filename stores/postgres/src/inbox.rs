@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use claw_domain::{
     AccountId, ChannelId, EventBody, ExternalId, Inbound, InboxId, RunId, Timestamp, TraceId,
 };
-use claw_store::{Error, Fence, InboxKey, InboxRow, InboxState, RowFilter};
+use claw_store::{Error, ExternalKey, Fence, InboxKey, InboxRow, InboxState, RowFilter};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -69,9 +69,6 @@ const OF_TRACE: &str = select!("WHERE id BETWEEN $1 AND $2 AND trace = $3");
 const NEWEST: &str =
     select!("WHERE cardinality($1::text[]) = 0 OR state = ANY($1) ORDER BY id DESC LIMIT $2");
 
-/// What makes an inbound event unique.
-pub(crate) type ExternalKey = (ChannelId, AccountId, ExternalId);
-
 /// What has to be known of a row that a change names.
 pub(crate) struct Seen {
     pub(crate) run: RunId,
@@ -123,11 +120,6 @@ impl Arrival {
             inbound: json(inbound),
         }
     }
-}
-
-pub(crate) fn external_key(row: &InboxRow) -> ExternalKey {
-    let inbound = &row.inbound;
-    (inbound.channel.clone(), inbound.account.clone(), inbound.external_id.clone())
 }
 
 /// What is known of these rows; more of those that are to be `replaced`.

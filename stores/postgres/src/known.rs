@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 use claw_domain::{
     EntryId, Event, EventBody, EventId, InboxId, OutboxId, RunId, SessionKey, Target,
 };
-use claw_store::{Base, Change, Error, Fence, NewEvent};
+use claw_store::{Base, Change, Contents, Error, ExternalKey, Fence, NewEvent, external_key};
 
 use crate::{
     column::Columns,
     conn::Conn,
     error::Fault,
     event,
-    inbox::{self, ExternalKey, Seen},
+    inbox::{self, Seen},
     lease, migrate, outbox, retention,
     session::{self, Standing},
     transcript,
@@ -66,6 +66,37 @@ pub(crate) struct Late {
     pub(crate) disordered: bool,
 }
 
+impl Contents for Known {
+    fn has_event(&self, id: EventId) -> bool {
+        self.events.contains(&id)
+    }
+
+    fn has_entry(&self, id: EntryId) -> bool {
+        self.entries.contains(&id)
+    }
+
+    fn is_folded(&self, event: &NewEvent) -> bool {
+        let late = event.header.session.as_ref().and_then(|key| self.late.get(key));
+        late.is_some_and(|late| late.base.covers(event.header.id))
+    }
+
+    fn was_received(&self, key: &ExternalKey) -> bool {
+        self.received.contains(key)
+    }
+
+    fn has_inbox(&self, id: InboxId) -> bool {
+        self.inbox.contains_key(&id)
+    }
+
+    fn has_outbox(&self, id: OutboxId) -> bool {
+        self.outbox.contains_key(&id)
+    }
+
+    fn has_order(&self, target: &Target) -> bool {
+        self.orders.contains_key(target)
+    }
+}
+
 impl Known {
     /// Reads it: one round trip, and a second one when events come out of order.
     pub(crate) async fn load(conn: &Conn, commits: &[(Fence, &[Change])]) -> Result<Self, Fault> {
@@ -101,21 +132,6 @@ impl Known {
             known.late = load_late(conn, &late).await?;
         }
         Ok(known)
-    }
-
-    /// The session's events were folded beyond this one.
-    pub(crate) fn is_folded(&self, event: &NewEvent) -> bool {
-        let late = event.header.session.as_ref().and_then(|key| self.late.get(key));
-        late.is_some_and(|late| late.base.covers(event.header.id))
-    }
-
-    /// Whether an imported event would change nothing: of what was folded only transcripts matter.
-    pub(crate) fn is_needless(&self, event: &NewEvent) -> bool {
-        let new_entry = match &event.body {
-            EventBody::EntryAdded(entry) => !self.entries.contains(&entry.id),
-            _ => false,
-        };
-        self.is_folded(event) && !new_entry
     }
 
     /// The sessions to which an event may come that is older than one before it.
@@ -196,7 +212,7 @@ impl<'a> Keys<'a> {
                 }
             }
             Change::Receive(row) => {
-                self.external.push(inbox::external_key(row));
+                self.external.push(external_key(row));
                 self.inbox.push(row.id);
                 self.runs.push(&row.run);
             }

@@ -32,7 +32,6 @@ mod writer;
 mod job;
 mod transact;
 
-mod check;
 mod commit;
 mod known;
 mod plan;

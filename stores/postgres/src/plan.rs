@@ -8,14 +8,13 @@ use claw_domain::{
 };
 use claw_store::{
     Change, Committed, DeliveryState, Error, Fence, Grant, InboxRow, InboxState, NewEvent,
-    OutboxRow, PairingRequest, fold_session,
+    OutboxRow, PairingRequest, check, external_key, fold_session, is_needless,
 };
 
 use crate::{
-    check::check,
     column::json,
     event::Line,
-    inbox::{Arrival, Move, Seen, external_key},
+    inbox::{Arrival, Move, Seen},
     known::Known,
     outbox::{Moved, Queued},
     people::{Devices, PeerKey},
@@ -60,7 +59,10 @@ impl Plan {
 
     /// Adds a commit, whole or not at all.
     pub(crate) fn add(&mut self, fence: &Fence, changes: &[Change]) -> Result<Committed, Error> {
-        check(&self.known, fence, changes)?;
+        if !self.known.fences.contains(fence) {
+            return Err(Error::fenced(fence));
+        }
+        check(&self.known, changes)?;
         let (mut received, mut replaced, mut orders) = (Vec::new(), Vec::new(), Vec::new());
         for change in changes {
             match change {
@@ -114,7 +116,7 @@ impl Plan {
 
     fn import(&mut self, event: &NewEvent) {
         let id = event.header.id;
-        if !self.known.events.contains(&id) && !self.known.is_needless(event) {
+        if !self.known.events.contains(&id) && !is_needless(&self.known, event) {
             let oldest = self.writes.imported.map_or(id, |oldest| oldest.min(id));
             self.writes.imported = Some(oldest);
             self.log(event, true);

@@ -117,7 +117,8 @@ impl Crowd {
                 if let EventBody::RunFinished { run, .. } = event.body
                     && !door.ears.heard(&run)
                 {
-                    unheard.push(format!("the end of run {run} was not heard at gateway {gateway}"));
+                    unheard
+                        .push(format!("the end of run {run} was not heard at gateway {gateway}"));
                 }
             }
         }

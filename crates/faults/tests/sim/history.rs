@@ -109,12 +109,7 @@ enum Outcome {
     Lost,
 }
 
-async fn live(
-    world: &Arc<World>,
-    gate: &Gate,
-    place: Place,
-    stop_at: &mut Option<u64>,
-) -> Outcome {
+async fn live(world: &Arc<World>, gate: &Gate, place: Place, stop_at: &mut Option<u64>) -> Outcome {
     let begun = tokio::select! {
         biased;
         () = gate.dies() => return Outcome::Over,

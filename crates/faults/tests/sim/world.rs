@@ -14,8 +14,8 @@ use std::{
 use claw_store::Store;
 
 use super::{
-    book::Counts, clock::MadeUpClock, crowd::Crowd, deeds::Deeds, dice::Dice, gate::Gate, platform::Platform, story::Story,
-    vendor::Vendor, waits::Waits,
+    book::Counts, clock::MadeUpClock, crowd::Crowd, deeds::Deeds, dice::Dice, gate::Gate,
+    platform::Platform, story::Story, vendor::Vendor, waits::Waits,
 };
 
 pub(crate) struct World {
