@@ -165,8 +165,10 @@ struct Sums {
     wrong: Mutex<Vec<String>>,
 }
 
-/// What is summed up over all histories.
-const FIGURES: [(&str, fn(&Book) -> u64); 15] = [
+/// What is summed up over all histories, and how much of it a history has.
+type Figure = (&'static str, fn(&Book) -> u64);
+
+const FIGURES: [Figure; 15] = [
     ("over SQLite", |book| on_disk(book.story.seed).into()),
     ("with several gateways", |book| (book.story.gateways > 1).into()),
     ("messages in", |book| book.acts.len() as u64),
