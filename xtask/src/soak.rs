@@ -17,6 +17,8 @@ struct Part {
     about: &'static str,
     package: &'static str,
     test: &'static str,
+    /// Built as what is shipped, or as the tests of every day are.
+    release: bool,
     env: &'static [(&'static str, &'static str)],
 }
 
@@ -26,6 +28,7 @@ const PARTS: [Part; 6] = [
         about: "The process is killed at every point that a conversation passes, and starts again.",
         package: "claw-faults",
         test: "kill_matrix",
+        release: false,
         env: &[("CLAW_SOAK", "1")],
     },
     Part {
@@ -33,6 +36,7 @@ const PARTS: [Part; 6] = [
         about: "Made-up histories with made-up time: crashes, a store that fails, a network that drops, repeats and delays.",
         package: "claw-faults",
         test: "simulation",
+        release: false,
         env: &[("SIM_HISTORIES", "20000"), ("SIM_FIRST", "1000000")],
     },
     Part {
@@ -40,6 +44,7 @@ const PARTS: [Part; 6] = [
         about: "Three gateways on one PostgreSQL server: killed, stopped in the middle of a send, cut off, server restarted.",
         package: "claw-cli",
         test: "gateways",
+        release: false,
         env: &[("CLAW_SOAK", "1")],
     },
     Part {
@@ -47,6 +52,7 @@ const PARTS: [Part; 6] = [
         about: "A year of heavy use with retention, and what the file grows to.",
         package: "claw-log",
         test: "year",
+        release: true,
         env: &[("CLAW_SOAK", "1")],
     },
     Part {
@@ -54,6 +60,7 @@ const PARTS: [Part; 6] = [
         about: "Turns in a session of 100,000 entries beside turns in one of ten: what a turn asks of the store and commits, each commit on disk.",
         package: "claw-log",
         test: "long_session",
+        release: true,
         env: &[("CLAW_SOAK", "1")],
     },
     Part {
@@ -61,6 +68,7 @@ const PARTS: [Part; 6] = [
         about: "Backup while running, state folder removed, restored, started.",
         package: "claw-cli",
         test: "backup",
+        release: false,
         env: &[("CLAW_SOAK", "1")],
     },
 ];
@@ -96,7 +104,9 @@ fn figures(root: &Path, part: &Part) -> Result<Vec<(String, String)>> {
     println!("== {}: {}", part.name, part.about);
     let mut child = Command::new("cargo")
         .current_dir(root)
-        .args(["test", "--release", "-p", part.package, "--test", part.test, "--", "--nocapture"])
+        .args(["test", "-p", part.package, "--test", part.test])
+        .args(part.release.then_some("--release"))
+        .args(["--", "--nocapture"])
         .envs(part.env.iter().copied())
         .env("CLAW_REQUIRE", "postgres")
         .stdout(Stdio::piped())
@@ -128,7 +138,8 @@ fn replaced(page: &str, part: &Part, figures: &[(String, String)], took: u64) ->
     for (what, value) in figures {
         table.push_str(&format!("| {what} | {value} |\n"));
     }
-    table.push_str(&format!("\n`cargo xtask soak {}`, {took} s.\n", part.name));
+    let build = if part.release { "release build" } else { "development build" };
+    table.push_str(&format!("\n`cargo xtask soak {}`, {build}, {took} s.\n", part.name));
     Ok(format!("{}{table}{}", &page[..at], &page[until..]))
 }
 

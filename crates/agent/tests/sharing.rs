@@ -253,3 +253,28 @@ async fn who_takes_an_account_numbers_messages_after_all_that_came_before() {
     let rows = store.inbox(&RowFilter { states: Vec::new(), limit: 1 }).await.unwrap();
     assert_eq!(rows[0].inbound.external_id.as_str(), "m2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_admitted_yet_is_not_overtaken_by_newer_messages_that_were() {
+    let store = shared();
+    let (first, mut second) = (joined(&store, 1).await, joined(&store, 2).await);
+    let _place = keeps_its_place(&second);
+    let fence = first.membership.as_ref().unwrap().fence();
+    let id = uuid::Uuid::now_v7().as_u128();
+    let admitted =
+        InboxState::Admitted { rule: "allowlist".into(), session: MAIN.into(), at: millis(0) };
+    let newer = InboxRow {
+        inbound: common::message("m2", OWNER, "and again"),
+        run: "r2".into(),
+        state: admitted,
+        ..received(id + 2, fence)
+    };
+    let changes = [received(id, fence), newer].map(|row| Change::Receive(Box::new(row)));
+    store.commit(&fence, changes.into()).await.unwrap();
+    second.model.will([Answer::Says("one"), Answer::Says("two")]);
+    second.patience = Duration::from_secs(60);
+    for run in ["r1", "r2"] {
+        let ended = second.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
+        assert_eq!(ended.run.as_str(), run);
+    }
+}

@@ -360,6 +360,10 @@ impl Delivery {
     /// [`Delivery::admit`] says.
     pub(crate) async fn admit_kept(&self, row: InboxRow, mut flight: Flight) -> Option<Vec<RunId>> {
         let _here = self.in_flight.note(row.id);
+        if self.stopping.is_cancelled() {
+            // What came before it may not have been admitted for that.
+            return None;
+        }
         for attempts in 1..=ADMIT_TRIES_MAX {
             let error = match self.admit(row.clone(), flight).await {
                 Ok(stopped) => return stopped,

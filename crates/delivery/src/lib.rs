@@ -11,11 +11,13 @@
 mod admit;
 mod age;
 mod arrivals;
+mod claims;
 mod commands;
 mod config;
 
 mod delivery;
 mod error;
+mod follow;
 mod hands;
 mod in_flight;
 mod job;

@@ -1,44 +1,28 @@
-//! What gateways that share a store take over from each other: lanes, messages, replies to send.
+//! What this gateway holds on a store that it shares: lanes, accounts, and what it leaves there.
 //!
 //! A gateway runs the turns of the lanes that it holds, and sends on the accounts that it holds. What
 //! is not its own it leaves in the store, where the holder, or whoever has room, claims it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
 use claw_domain::{
-    AccountId, AgentId, ChannelId, Event, EventBody, Inbound, InboundKind, MessageText, Operator,
-    Origin, RunId, Seq, SessionKey, Signal, SignalKind, StopCause,
+    AccountId, AgentId, ChannelId, Inbound, InboundKind, MessageText, Operator, Origin, RunId,
+    SessionKey, StopCause,
 };
-use claw_store::{Change, Claim, Fence, Holding, InboxKey, InboxRow, InboxState, RowFilter, Store};
+use claw_store::{Change, Fence, Holding, InboxKey, InboxRow, InboxState, RowFilter, Store};
 use tokio::{
     sync::{Notify, RwLock},
     time::Instant,
 };
-use tracing::warn;
 
-use crate::{Delivery, Error, Membership, shared::Core, unsure};
-
-/// Most rows that are claimed at a time.
-const CLAIM_MAX: usize = 200;
-
-/// Most events that are read at a time to tell this gateway's clients of others' runs.
-const FOLLOW_MAX: usize = 500;
-
-/// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Lanes are looked at for idleness so often; one that was idle twice is given up.
-const TIDY_EVERY: Duration = Duration::from_secs(3);
+use crate::{Delivery, Error, Membership};
 
 /// Most rows that are looked at, where it matters what is open.
-const OPEN_MAX: usize = 20_000;
+pub(crate) const OPEN_MAX: usize = 20_000;
 
 /// How long receiving on an account waits at most for what came before: longer than a message is
 /// tried to be admitted in its place.
@@ -69,17 +53,17 @@ pub(crate) struct LaneHold {
 pub(crate) struct Sharing {
     pub(crate) membership: Arc<Membership>,
     /// Agents that are pinned to other gateways.
-    agents_elsewhere: Vec<AgentId>,
+    pub(crate) agents_elsewhere: Vec<AgentId>,
     lanes: Mutex<HashMap<SessionKey, Lane>>,
     rounds: Mutex<Rounds>,
     /// Since when accounts are held.
     accounts: Mutex<HashMap<(ChannelId, AccountId), Instant>>,
     /// Whether the store may have given rows that nothing here knows of.
-    unsure: AtomicBool,
+    pub(crate) unsure: AtomicBool,
     /// Holding a lane is let in beside others, giving lanes up alone: what is asked for while it is
     /// given up is asked of the store afterwards.
     gate: RwLock<()>,
-    poke: Notify,
+    pub(crate) poke: Notify,
 }
 
 #[derive(Default)]
@@ -177,27 +161,27 @@ impl Sharing {
     }
 
     /// Something of a lane waits in the store now: what comes next waits behind it.
-    fn was_left(&self, session: &SessionKey) {
+    pub(crate) fn was_left(&self, session: &SessionKey) {
         let since = self.rounds().begun;
         if let Some(lane) = self.lock().get_mut(session) {
             lane.since = since;
         }
     }
 
-    fn begin_round(&self) -> u64 {
+    pub(crate) fn begin_round(&self) -> u64 {
         let mut rounds = self.rounds();
         rounds.begun += 1;
         rounds.begun
     }
 
     /// A round has brought all that waited when it began.
-    fn end_round(&self, round: u64) {
+    pub(crate) fn end_round(&self, round: u64) {
         let mut rounds = self.rounds();
         rounds.done = rounds.done.max(round);
     }
 
     /// Gives up the lanes that nobody has used since the last time.
-    async fn tidy(&self, store: &dyn Store) -> Result<(), Error> {
+    pub(crate) async fn tidy(&self, store: &dyn Store) -> Result<(), Error> {
         let _alone = self.gate.write().await;
         let mut idle = Vec::new();
         self.lock().retain(|session, lane| {
@@ -354,186 +338,4 @@ impl Delivery {
         self.core.store.commit(&self.core.fence, vec![Change::Receive(Box::new(row))]).await?;
         Ok(run.into_iter().cloned().collect())
     }
-
-    /// Claims what is there for this gateway, again and again, until it stops or loses its place.
-    pub(crate) async fn share(self, mut wakeups: tokio::sync::watch::Receiver<u64>) {
-        let core = Arc::clone(&self.core);
-        let Some(sharing) = &core.sharing else { return };
-        let mut tidy = tokio::time::interval(TIDY_EVERY);
-        loop {
-            if let Err(error) = self.claim(sharing).await {
-                self.pause(sharing, &error).await;
-            }
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return,
-                () = sharing.membership.lost().cancelled() => return,
-                // Before what may be ready again and again.
-                _ = tidy.tick() => if let Err(error) = sharing.tidy(&*core.store).await {
-                    self.pause(sharing, &error).await;
-                },
-                _ = wakeups.changed() => {}
-                () = sharing.poke.notified() => {}
-            }
-        }
-    }
-
-    async fn pause(&self, sharing: &Sharing, error: &Error) {
-        warn!(%error, "could not take over what waits in the store");
-        if let Error::Store(error) = error {
-            sharing.membership.was_fenced(error);
-        }
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => {}
-            () = sharing.membership.lost().cancelled() => {}
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-    }
-
-    /// Takes over replies to send, then messages to answer, as far as there is room.
-    async fn claim(&self, sharing: &Sharing) -> Result<(usize, usize), Error> {
-        let replies = self.core.outbox.claim().await?;
-        let mut messages = 0;
-        while self.lanes.has_room() && !self.stopping.is_cancelled() {
-            let claim = Claim {
-                now: self.core.store.now().await?,
-                limit: CLAIM_MAX.min(self.in_flight.room()),
-                agents_elsewhere: sharing.agents_elsewhere.clone(),
-            };
-            let round = sharing.begin_round();
-            if sharing.unsure.swap(true, Ordering::SeqCst) {
-                self.give_back().await?;
-            }
-            let rows = self.core.store.claim_inbox(&self.core.fence, &claim).await?;
-            sharing.unsure.store(false, Ordering::SeqCst);
-            let found = rows.len();
-            for row in self.begun_first(rows).await {
-                let flight = self.in_flight.begin(row.id).await?;
-                self.admit_kept(row, flight).await;
-            }
-            messages += found;
-            if found < claim.limit {
-                sharing.end_round(round);
-            }
-            if found < claim.limit.max(1) {
-                break;
-            }
-        }
-        Ok((messages, replies))
-    }
-
-    /// Gives back what is this gateway's by the store and is not here: the answer to a claim was
-    /// lost, and nobody else would ever claim it.
-    async fn give_back(&self) -> Result<(), Error> {
-        let (core, mine) = (&self.core, |row: &InboxRow| row.fence == self.core.fence);
-        let states = vec!["received".into(), "admitted".into()];
-        let open = core.store.inbox(&RowFilter { states, limit: OPEN_MAX }).await?;
-        for row in open.into_iter().filter(mine) {
-            if self.in_flight.has(row.id) {
-                continue;
-            }
-            // It may have ended or been left since it was read, but nothing brings it here now.
-            let row = core.store.inbox_of(&InboxKey::Id(row.id)).await?;
-            let Some(row) = row.filter(mine) else { continue };
-            if !matches!(row.state, InboxState::Closed { .. }) {
-                warn!(inbox = %row.id, "gives back a message whose claim was not answered");
-                core.store.commit(&core.fence, vec![Change::Leave(row.id)]).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of lanes that are taken over in their order, but each lane's turn that had begun before
-    /// those that had not, though it may have come later: a conversation goes on where it is.
-    pub(crate) async fn begun_first(&self, rows: Vec<InboxRow>) -> Vec<InboxRow> {
-        let mut lanes: BTreeMap<SessionKey, Vec<RunId>> = BTreeMap::new();
-        for row in &rows {
-            if let InboxState::Admitted { session, .. } = &row.state
-                && self.lanes.is_idle(session)
-            {
-                lanes.entry(session.clone()).or_default().push(row.run.clone());
-            }
-        }
-        let mut begun = HashSet::new();
-        for runs in lanes.into_values().filter(|runs| runs.len() > 1) {
-            for run in runs {
-                if self.has_begun(&run).await {
-                    begun.insert(run);
-                    break;
-                }
-            }
-        }
-        let (mut first, rest): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| begun.contains(&row.run));
-        first.extend(rest);
-        first
-    }
-
-    async fn has_begun(&self, run: &RunId) -> bool {
-        let events = unsure::ask(&self.stopping, || self.core.store.run_events(run)).await;
-        let starts = |event: &Event| matches!(event.body, EventBody::RunStarted { .. });
-        events.is_some_and(|events| events.iter().any(starts))
-    }
-
-    /// Begins to take over, once before anything else is done. Returns how many messages and replies
-    /// waited.
-    pub(crate) async fn begin_sharing(&self) -> Result<(usize, usize), Error> {
-        let (Some(sharing), Some(wakeups)) = (&self.core.sharing, self.core.store.wakeups()) else {
-            return Ok((0, 0));
-        };
-        let newest = self.core.store.commit(&self.core.fence, Vec::new()).await?.seq;
-        let found = self.claim(sharing).await?;
-        self.lanes.spawn(self.clone().share(wakeups.clone()));
-        let core = Arc::clone(&self.core);
-        let stopping = self.stopping.clone();
-        self.lanes.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stopping.cancelled() => {}
-                () = follow(&core, wakeups, newest) => {}
-            }
-        });
-        Ok(found)
-    }
-}
-
-/// Tells this gateway's clients what runs on other gateways come to: their beginning and their end.
-/// What grows in between stays with the gateway that runs them.
-async fn follow(core: &Core, mut wakeups: tokio::sync::watch::Receiver<u64>, mut after: Seq) {
-    loop {
-        match core.store.events(after, FOLLOW_MAX).await {
-            Ok(events) => {
-                let more = events.len() == FOLLOW_MAX;
-                for event in events {
-                    after = event.seq;
-                    core.scribe.observe(event.header.id);
-                    if event.header.id.node() != core.scribe.node() && !event.imported {
-                        tell(core, event);
-                    }
-                }
-                if more {
-                    continue;
-                }
-            }
-            Err(error) => {
-                warn!(%error, "could not follow the other gateways");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        }
-        if wakeups.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-fn tell(core: &Core, event: claw_domain::Event) {
-    let Some(session) = event.header.session else { return };
-    let (run, kind) = match event.body {
-        EventBody::RunStarted { run, .. } => (run, SignalKind::Started),
-        EventBody::RunFinished { run, ending } => (run, SignalKind::Finished(ending)),
-        _ => return,
-    };
-    (core.listener)(Signal { run, session, at: event.header.at, kind });
 }

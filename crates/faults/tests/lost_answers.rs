@@ -102,9 +102,12 @@ async fn replies_whose_claim_was_not_answered_are_sent_all_the_same() {
     let (faulty, switch) = losing(&store, "store.claim_outbox", "");
     let (_away, mut home, _places) = two(&store, &faulty).await;
     assert!(home.delivery.hold_account(&"wire".into(), &"default".into()).await.unwrap());
-    home.model.will([Answer::Says("hello")]);
-    tokio::join!(lost_for_a_while(&switch), home.hears("m1", OWNER, "hello"));
+    home.model.will([Answer::Says("hello"), Answer::Says("hello again")]);
+    home.hears("m1", OWNER, "hello").await;
     assert_eq!(home.says().await, "hello");
+    // The lane is held now, so that the turn waits for no claim.
+    tokio::join!(lost_for_a_while(&switch), home.hears("m2", OWNER, "and again"));
+    assert_eq!(home.says().await, "hello again");
     home.is_quiet().await;
 }
 
@@ -119,4 +122,5 @@ async fn a_message_that_was_left_is_not_taken_from_who_claimed_it() {
     submitted.unwrap();
     let rows = store.inbox(&RowFilter { states: Vec::new(), limit: 1 }).await.unwrap();
     assert_eq!(rows[0].fence, home.membership.as_ref().unwrap().fence());
+    assert_eq!(home.delivery.depth(&"agent:main:main".into()), 0, "it was claimed once");
 }

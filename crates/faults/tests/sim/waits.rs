@@ -48,15 +48,15 @@ impl Waits {
         lock(&self.0).entry(key.into()).or_default().told = Some((life, elapsed));
     }
 
-    /// How much of its wait is left of a part that comes now. Unit: milliseconds.
-    pub(crate) fn rest(&self, key: &str, life: u32, elapsed: i64, wall: i64) -> u64 {
+    /// How much of its wait is left to a part that comes now within its spread. Unit: milliseconds.
+    pub(crate) fn rest(&self, key: &str, life: u32, elapsed: i64, wall: i64) -> Option<u64> {
         let wait = lock(&self.0).get(key).copied().unwrap_or_default();
-        let Some(lost_at) = wait.lost_at else { return 0 };
+        let lost_at = wait.lost_at?;
         let rest = match wait.told {
             Some((by, at)) if by == life => at + wait.whole() - elapsed,
             _ => lost_at + wait.whole() - wall,
         };
-        if (0..=SPREAD_MAX).contains(&rest) { rest as u64 } else { 0 }
+        (0..=SPREAD_MAX).contains(&rest).then_some(rest as u64)
     }
     /// Whether a process that waits may or may not have begun its next try at this time.
     pub(crate) fn is_open(&self, life: u32, elapsed: i64) -> bool {

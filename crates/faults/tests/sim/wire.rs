@@ -69,15 +69,17 @@ impl Wire {
         TRAVEL_MS_MAX.min(self.world.story.delivery_ms_max() / 3)
     }
 
-    /// Holds a part until its wait is over. Whether it was held. Unit: milliseconds.
-    async fn hold(&self, rest: u64) -> bool {
+    /// Holds a part that comes again until its whole wait is over, if it does. Whether it was held.
+    async fn hold(&self, rest: Option<u64>) -> bool {
+        let Some(rest) = rest else { return false };
         // Were it held for longer, the gateway would give it up.
         let held = rest <= self.world.story.delivery_ms_max() / 2;
-        if !held {
+        if held {
+            self.world.take(&self.gate, rest).await;
+        } else {
             self.world.waits_by_id();
         }
-        self.world.take(&self.gate, if held { rest } else { 0 }).await;
-        held && rest > 0
+        held
     }
 
     /// The process is stopped after its last look at its lease. When it wakes it writes, and sees

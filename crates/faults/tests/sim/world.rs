@@ -126,6 +126,8 @@ impl World {
         let stops = self.may_begin(&self.stops, ills.stops_max) && dice.falls(ills.stop);
         if stops {
             gate.stop(self.while_of_leases(dice));
+            // Deliveries run out of time meanwhile and are made again at times of their own.
+            self.waits_by_id();
             self.stops.fetch_add(1, Ordering::Relaxed);
         }
         stops
