@@ -278,3 +278,23 @@ async fn what_was_not_admitted_yet_is_not_overtaken_by_newer_messages_that_were(
         assert_eq!(ended.run.as_str(), run);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_other_gateways_hear_that_a_waiting_message_was_stopped() {
+    let store = shared();
+    let (mut first, mut second) = (joined(&store, 1).await, joined(&store, 2).await);
+    let _places = (keeps_its_place(&first), keeps_its_place(&second));
+    first.model.will([Answer::Hangs("so far")]);
+    first.delivery.submit(operator("k1", "hello")).await.unwrap();
+    first.signals(|kind| matches!(kind, SignalKind::Text(_))).await;
+    first.delivery.submit(operator("k2", "and again")).await.unwrap();
+    assert_eq!(first.delivery.depth(&MAIN.into()), 1);
+    first.delivery.stop(&MAIN.into(), None, StopCause::Rpc).await.unwrap();
+    let mut ended = Vec::new();
+    for _ in 0..2 {
+        let signal = second.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
+        ended.push(signal.run.to_string());
+    }
+    ended.sort();
+    assert_eq!(ended, ["k1", "k2"]);
+}

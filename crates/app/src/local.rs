@@ -89,6 +89,8 @@ impl Local {
             }),
         };
         let ended = |ending| LocalReply { run: run.clone(), session: session.clone(), ending };
+        // The lane may be another gateway's, which runs it then.
+        self.engine.delivery.follow_others().await?;
         match self.engine.delivery.submit(inbound).await? {
             Submitted::Started => {}
             Submitted::Stopped(_) | Submitted::InFlight | Submitted::Closed { .. } => {

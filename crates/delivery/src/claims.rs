@@ -35,6 +35,7 @@ impl Delivery {
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         loop {
             if let Err(error) = self.claim(sharing).await {
+                sharing.all_may_wait();
                 self.pause(sharing, &error).await;
             }
             tokio::select! {
@@ -124,22 +125,25 @@ impl Delivery {
     }
 
     /// Gives back what is this gateway's by the store and is not here: the answer to a claim was
-    /// lost, and nobody else would ever claim it.
+    /// lost, and nobody else would ever claim it. All at once, so that whoever claims it has it in its
+    /// order.
     async fn give_back(&self) -> Result<(), Error> {
         let (core, mine) = (&self.core, |row: &InboxRow| row.fence == self.core.fence);
         let states = vec!["received".into(), "admitted".into()];
         let open = core.store.inbox(&RowFilter { states, limit: OPEN_MAX }).await?;
+        let mut unknown = Vec::new();
         for row in open.into_iter().filter(mine) {
             if self.in_flight.has(row.id) {
                 continue;
             }
             // It may have ended or been left since it was read, but nothing brings it here now.
             let row = core.store.inbox_of(&InboxKey::Id(row.id)).await?;
-            let Some(row) = row.filter(mine) else { continue };
-            if !matches!(row.state, InboxState::Closed { .. }) {
-                warn!(inbox = %row.id, "gives back a message whose claim was not answered");
-                core.store.commit(&core.fence, vec![Change::Leave(row.id)]).await?;
-            }
+            let is_open = |row: &InboxRow| !matches!(row.state, InboxState::Closed { .. });
+            unknown.extend(row.filter(mine).filter(is_open).map(|row| Change::Leave(row.id)));
+        }
+        if !unknown.is_empty() {
+            warn!(messages = unknown.len(), "gives back messages whose claim was not answered");
+            core.store.commit(&core.fence, unknown).await?;
         }
         Ok(())
     }
@@ -182,11 +186,22 @@ impl Delivery {
         let (Some(sharing), Some(wakeups)) = (&self.core.sharing, self.core.store.wakeups()) else {
             return Ok((0, 0));
         };
-        let newest = self.core.store.commit(&self.core.fence, Vec::new()).await?.seq;
+        sharing.claims.store(true, Ordering::SeqCst);
         let found = self.claim(sharing).await?;
-        self.lanes.spawn(self.clone().share(wakeups.clone()));
-        let core = Arc::clone(&self.core);
-        let stopping = self.stopping.clone();
+        self.lanes.spawn(self.clone().share(wakeups));
+        self.follow_others().await?;
+        Ok(found)
+    }
+
+    /// Begins to hear what runs on other gateways of the store come to, and claims nothing: for who
+    /// asks once and goes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn follow_others(&self) -> Result<(), Error> {
+        let Some(wakeups) = self.core.store.wakeups() else { return Ok(()) };
+        let newest = self.core.store.commit(&self.core.fence, Vec::new()).await?.seq;
+        let (core, stopping) = (Arc::clone(&self.core), self.stopping.clone());
         self.lanes.spawn(async move {
             tokio::select! {
                 biased;
@@ -194,6 +209,6 @@ impl Delivery {
                 () = follow(&core, wakeups, newest) => {}
             }
         });
-        Ok(found)
+        Ok(())
     }
 }

@@ -228,13 +228,14 @@ impl Delivery {
         let (mut stopped, mut dropped) = self.lanes.stop(session, run, cause);
         while let Some(waiting) = dropped.front() {
             let job = waiting.job();
-            if let Err(error) = job.close("stopped", cause.as_str(), None, Vec::new()).await {
+            let ending = claw_domain::Ending::Stopped { cause, text: String::new() };
+            let told = self.tell_others(job, &ending);
+            if let Err(error) = job.close("stopped", cause.as_str(), None, told).await {
                 // What is open in the store has to be found by whoever asks to stop again.
                 self.lanes.put_back(session, dropped);
                 return Err(error);
             }
             stopped.push(job.row.run.clone());
-            let ending = claw_domain::Ending::Stopped { cause, text: String::new() };
             self.core.tell(&job.row.run, &job.session, SignalKind::Finished(ending));
             dropped.pop_front();
         }
@@ -359,7 +360,7 @@ impl Delivery {
     /// [`ADMIT_TRIES_MAX`] tries the row is taken up again later, out of its order. `Some` as
     /// [`Delivery::admit`] says.
     pub(crate) async fn admit_kept(&self, row: InboxRow, mut flight: Flight) -> Option<Vec<RunId>> {
-        let _here = self.in_flight.note(row.id);
+        let here = self.in_flight.note(row.id);
         if self.stopping.is_cancelled() {
             // What came before it may not have been admitted for that.
             return None;
@@ -371,18 +372,28 @@ impl Delivery {
             };
             warn!(inbox = %row.id, attempts, %error, "a message could not be admitted yet");
             if !matches!(&error, Error::Store(error) if error.may_pass()) {
-                break;
+                self.admit_later(row);
+                return None;
             }
             tokio::select! {
                 () = self.stopping.cancelled() => return None,
                 () = tokio::time::sleep(RetrySchedule::default().wait(attempts, 0)) => {}
             }
             flight = self.in_flight.begin(row.id).await.ok()?;
-            if !self.is_still_to_admit(&row).await {
-                return None;
+            match self.is_still_to_admit(&row).await {
+                Some(true) => {}
+                Some(false) => return None,
+                None => break,
             }
         }
-        self.admit_later(row);
+        match &self.core.sharing {
+            None => self.admit_later(row),
+            Some(sharing) => {
+                // Nothing here has it any more when it is looked for.
+                drop((here, flight));
+                sharing.find_again();
+            }
+        }
         None
     }
 
@@ -399,7 +410,7 @@ impl Delivery {
                     () = tokio::time::sleep(schedule.wait(attempts, row.id.0.as_u128())) => {}
                 }
                 let Ok(flight) = delivery.in_flight.begin(row.id).await else { return };
-                if !delivery.is_still_to_admit(&row).await {
+                if delivery.is_still_to_admit(&row).await == Some(false) {
                     return;
                 }
                 match delivery.admit(row.clone(), flight).await {

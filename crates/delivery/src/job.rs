@@ -7,10 +7,12 @@ use claw_domain::{
     AgentId, AssistantMessage, ChatKind, Ending, ExternalId, InboundKind, Origin, Session,
     SessionKey, StopCause, Target,
 };
-use claw_store::{Change, InboxRow, InboxState};
+use claw_store::{Change, InboxKey, InboxRow, InboxState};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, commands::StatusCard, reply, shared::Core, sharing::LaneHold, watchdog::Pulse};
+use crate::{
+    Error, commands::StatusCard, reply, shared::Core, sharing::LaneHold, unsure, watchdog::Pulse,
+};
 
 /// Runs turns. Implemented one floor above, by the agent.
 #[async_trait]
@@ -142,9 +144,26 @@ impl Job {
             _ => Vec::new(),
         };
         let ending = self.pulse.ending().await;
-        self.core.outbox.commit_and_send(changes, rows).await?;
+        let is_silent = rows.is_empty();
+        if let Err(error) = self.core.outbox.commit_and_send(changes, rows).await
+            && !(is_silent && self.was_closed(&error).await)
+        {
+            return Err(error);
+        }
         ending.committed();
         Ok(())
+    }
+
+    /// Whether the row is closed though the store failed to say so. What has parts to send is found
+    /// by them.
+    async fn was_closed(&self, error: &Error) -> bool {
+        if !matches!(error, Error::Store(error) if error.may_pass()) {
+            return false;
+        }
+        let key = InboxKey::Id(self.row.id);
+        let store = &self.core.store;
+        let kept = unsure::ask(self.core.outbox.stopping(), || store.inbox_of(&key)).await;
+        kept.flatten().is_some_and(|row| matches!(row.state, InboxState::Closed { .. }))
     }
 }
 

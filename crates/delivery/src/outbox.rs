@@ -273,6 +273,11 @@ impl Outbox {
             .is_some_and(|queue| queue.iter().any(|waiting| waiting.part.row.id == id))
     }
 
+    /// Fires when nothing is waited for any more.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()

@@ -5,13 +5,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use claw_domain::{
-    AccountId, AgentId, ChannelId, Inbound, InboundKind, MessageText, Operator, Origin, RunId,
-    SessionKey, StopCause,
+    AccountId, AgentId, ChannelId, Ending, EventBody, Inbound, InboundKind, MessageText, Operator,
+    Origin, RunId, SessionKey, StopCause,
 };
 use claw_store::{Change, Fence, Holding, InboxKey, InboxRow, InboxState, RowFilter, Store};
 use tokio::{
@@ -19,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Delivery, Error, Membership};
+use crate::{Delivery, Error, Membership, job::Job, unsure};
 
 /// Most rows that are looked at, where it matters what is open.
 pub(crate) const OPEN_MAX: usize = 20_000;
@@ -64,6 +67,8 @@ pub(crate) struct Sharing {
     /// given up is asked of the store afterwards.
     gate: RwLock<()>,
     pub(crate) poke: Notify,
+    /// Whether this process claims what waits in the store; who only asks once does not.
+    pub(crate) claims: AtomicBool,
 }
 
 #[derive(Default)]
@@ -81,8 +86,8 @@ struct Lane {
 struct Rounds {
     begun: u64,
     done: u64,
-    /// The newest round when an account was taken: what was received there before may wait.
-    account: u64,
+    /// The newest round when an account was taken, or an answer lost: what came before may wait.
+    all_since: u64,
 }
 
 impl Sharing {
@@ -96,6 +101,7 @@ impl Sharing {
             unsure: AtomicBool::new(false),
             gate: RwLock::default(),
             poke: Notify::new(),
+            claims: AtomicBool::new(false),
         }
     }
 
@@ -145,14 +151,25 @@ impl Sharing {
     /// Whether older messages of a lane that is held may wait in the store: then what is new has to
     /// wait there as well, so that all are claimed in their order.
     fn may_wait(&self, session: &SessionKey) -> bool {
+        if !self.claims.load(Ordering::SeqCst) {
+            return false;
+        }
         let Some(since) = self.lock().get(session).map(|lane| lane.since) else { return true };
         let rounds = self.rounds();
-        rounds.done <= since.max(rounds.account)
+        rounds.done <= since.max(rounds.all_since)
     }
 
-    fn account_was_taken(&self) {
+    /// Older messages of any lane may wait in the store.
+    pub(crate) fn all_may_wait(&self) {
         let mut rounds = self.rounds();
-        rounds.account = rounds.begun;
+        rounds.all_since = rounds.begun;
+    }
+
+    /// Has the next round of claims find a message that could not be admitted, in its order.
+    pub(crate) fn find_again(&self) {
+        self.unsure.store(true, Ordering::SeqCst);
+        self.all_may_wait();
+        self.poke();
     }
 
     fn held_since(&self, channel: &ChannelId, account: &AccountId) -> Instant {
@@ -246,19 +263,26 @@ impl Delivery {
     }
 
     /// Whether a row whose admission failed is as it was. If not, it was left to whoever claims it
-    /// though the store failed to say so, and may be on its way anywhere.
-    pub(crate) async fn is_still_to_admit(&self, row: &InboxRow) -> bool {
+    /// though the store failed to say so, and may be on its way anywhere. `None` when the store does
+    /// not say.
+    pub(crate) async fn is_still_to_admit(&self, row: &InboxRow) -> Option<bool> {
         if self.core.sharing.is_none() {
-            return true;
+            return Some(true);
         }
         let key = InboxKey::Id(row.id);
-        match self.core.store.inbox_of(&key).await {
-            Ok(Some(kept)) => {
-                kept.fence == self.core.fence && kept.state.word() == row.state.word()
-            }
-            Ok(None) => false,
-            Err(_) => true,
+        let kept = unsure::ask(&self.stopping, || self.core.store.inbox_of(&key)).await?;
+        let same =
+            |kept: InboxRow| kept.fence == self.core.fence && kept.state.word() == row.state.word();
+        Some(kept.is_some_and(same))
+    }
+
+    /// What tells the clients of other gateways that a message ended that no turn was made of.
+    pub(crate) fn tell_others(&self, job: &Job, ending: &Ending) -> Vec<Change> {
+        if self.core.sharing.is_none() {
+            return Vec::new();
         }
+        let body = EventBody::RunFinished { run: job.row.run.clone(), ending: ending.clone() };
+        vec![self.core.scribe.write(job.row.trace, None, Some(&job.session), body).1]
     }
 
     /// Holds a channel account, so that this gateway receives and sends on it; every gateway that
@@ -288,7 +312,7 @@ impl Delivery {
             return Ok(false);
         }
         self.go_on_after_newest().await?;
-        sharing.account_was_taken();
+        sharing.all_may_wait();
         sharing.poke();
         Ok(true)
     }
