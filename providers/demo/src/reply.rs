@@ -148,7 +148,11 @@ mod tests {
 
     async fn asked(request: &Request) -> (AssistantMessage, Vec<Progress>) {
         let mut shown = Vec::new();
-        let mut show = |step| shown.push(step);
+        let mut show = |step| {
+            if let Progress::Text(_) = step {
+                shown.push(step);
+            }
+        };
         let (policy, limits) = (RetryPolicy::default(), Limits::default());
         let answer = ask(&Demo, request, &policy, &limits, &mut show).await.unwrap();
         (answer, shown)
