@@ -65,7 +65,6 @@ delegate! {
         async fn now() -> Timestamp;
         async fn hold(fence: &Fence, holding: &Holding, now: Timestamp) -> bool;
         async fn release(fence: &Fence, holdings: &[Holding]) -> ();
-        async fn accounts_held(now: Timestamp) -> Vec<(ChannelId, AccountId, NodeId)>;
         async fn claim_inbox(fence: &Fence, claim: &Claim) -> Vec<InboxRow>;
         async fn claim_outbox(fence: &Fence, limit: usize) -> Vec<OutboxRow>;
         async fn adopt(fence: &Fence) -> ();

@@ -97,12 +97,6 @@ pub trait Store: Send + Sync {
     /// Gives holdings up. What is not held under `fence` is left alone.
     async fn release(&self, fence: &Fence, holdings: &[Holding]) -> Result<(), Error>;
 
-    /// Who holds which channel account under a lease that is good at `now`, in order.
-    async fn accounts_held(
-        &self,
-        now: Timestamp,
-    ) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error>;
-
     /// Takes over open inbox rows that no living gateway has, the oldest first: leases that are
     /// over are revoked, then rows of [`Fence::NOBODY`] or of a lease that is gone become this
     /// holder's. A row that was admitted to a session is taken only with its lane, when that is

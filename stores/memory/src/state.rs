@@ -109,21 +109,6 @@ impl State {
         true
     }
 
-    pub(crate) fn accounts_held(&self, now: Timestamp) -> Vec<(ChannelId, AccountId, NodeId)> {
-        let holder = |epoch: u64| {
-            let lease =
-                self.leases.values().find(|(fence, until)| fence.epoch == epoch && *until > now);
-            lease.map(|(fence, _)| fence.owner)
-        };
-        let account = |(holding, epoch): (&Holding, &u64)| match holding {
-            Holding::Account(channel, account) => {
-                Some((channel.clone(), account.clone(), holder(*epoch)?))
-            }
-            Holding::Lane(_) => None,
-        };
-        self.holdings.iter().filter_map(account).collect()
-    }
-
     pub(crate) fn claim_inbox(&mut self, fence: &Fence, claim: &Claim) -> Vec<InboxRow> {
         self.revoke(fence, claim.now, |_| true);
         let lane = |(holding, epoch): (&Holding, &u64)| match holding {

@@ -97,13 +97,6 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn accounts_held(
-        &self,
-        now: Timestamp,
-    ) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
-        Ok(self.state()?.accounts_held(now))
-    }
-
     async fn claim_inbox(&self, fence: &Fence, claim: &Claim) -> Result<Vec<InboxRow>, Error> {
         let mut state = self.state()?;
         state.hold(fence)?;

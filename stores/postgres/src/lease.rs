@@ -1,6 +1,6 @@
 //! Who holds what: leases, the fences that prove them, and what is held under them.
 
-use claw_domain::{AccountId, ChannelId, InboxId, NodeId, SessionKey, Timestamp};
+use claw_domain::{InboxId, NodeId, SessionKey, Timestamp};
 use claw_store::{Claim, Claiming, Error, Fence, Holding, InboxRow, Lease, OutboxRow};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -10,7 +10,6 @@ use crate::{
     conn::{Conn, values},
     error::Fault,
     inbox, outbox,
-    readers::Readers,
 };
 
 const KNOWN: &str = "SELECT owner, epoch FROM leases WHERE epoch = ANY($1)";
@@ -39,9 +38,6 @@ const LANES: &str = "SELECT session, holdings.epoch FROM holdings
 /// What the writer asks and writes here.
 pub(crate) const WRITER: [&str; 8] =
     [KNOWN, CLAIM, REVOKE, REVOKE_HOLDER, TAKE, RELEASE, SWEEP, LANES];
-
-const ACCOUNTS: &str = "SELECT channel, account, owner FROM holdings
-    JOIN leases USING (epoch) WHERE channel IS NOT NULL AND until > $1 ORDER BY channel, account";
 
 /// Orphans that are looked at together.
 const PAGE: usize = 256;
@@ -180,15 +176,4 @@ pub(crate) async fn adopt(conn: &Conn, fence: Fence) -> Result<(), Fault> {
         outbox::adopt(conn, &fence),
     );
     fenced.and(inbox).and(outbox)
-}
-
-pub(crate) async fn accounts_held(
-    readers: &Readers,
-    now: Timestamp,
-) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
-    let account = |row: &Row| {
-        let owner: i64 = row.value(2)?;
-        Ok((row.text(0)?, row.text(1)?, NodeId(owner.cast_unsigned())))
-    };
-    readers.all(ACCOUNTS, &[&now.as_millisecond()], account).await
 }

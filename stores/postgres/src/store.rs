@@ -117,13 +117,6 @@ impl Store for Postgres {
         self.writer.run(move |conn| Box::pin(lease::release(conn, fence, holdings.clone()))).await
     }
 
-    async fn accounts_held(
-        &self,
-        now: Timestamp,
-    ) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
-        lease::accounts_held(&self.readers, now).await
-    }
-
     async fn claim_inbox(&self, fence: &Fence, claim: &Claim) -> Result<Vec<InboxRow>, Error> {
         let (fence, claim) = (*fence, claim.clone());
         self.writer.run(move |conn| Box::pin(lease::claim_inbox(conn, fence, claim.clone()))).await

@@ -1,6 +1,6 @@
 //! Who holds what: leases, the fences that prove them, and what is held under them.
 
-use claw_domain::{AccountId, ChannelId, NodeId, SessionKey, Timestamp};
+use claw_domain::{NodeId, SessionKey, Timestamp};
 use claw_store::{Claim, Claiming, Error, Fence, Holding, InboxRow, Lease, OutboxRow};
 use rusqlite::{Connection, Row, params};
 
@@ -24,8 +24,6 @@ const HELD: &str = "SELECT epoch FROM holdings WHERE name = ?";
 const TAKE: &str = "INSERT INTO holdings (name, session, channel, account, epoch)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch";
 const RELEASE: &str = "DELETE FROM holdings WHERE name = ? AND epoch = ?";
-const ACCOUNTS: &str = "SELECT channel, account, owner FROM holdings
-    JOIN leases USING (epoch) WHERE channel IS NOT NULL AND until > ? ORDER BY channel, account";
 const LANES: &str = "SELECT session, epoch FROM holdings
     WHERE session IS NOT NULL AND epoch IN (SELECT epoch FROM leases WHERE epoch > 0)";
 
@@ -91,17 +89,6 @@ pub(crate) fn release(conn: &Connection, fence: &Fence, holdings: &[Holding]) ->
         release.execute(params![holding.name(), count(fence.epoch)])?;
     }
     Ok(())
-}
-
-pub(crate) fn accounts_held(
-    conn: &Connection,
-    now: Timestamp,
-) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Fault> {
-    let account = |row: &Row<'_>| {
-        let owner: i64 = row.get(2)?;
-        Ok((row.text(0)?, row.text(1)?, NodeId(owner.cast_unsigned())))
-    };
-    conn.prepare_cached(ACCOUNTS)?.query_and_then([now.as_millisecond()], account)?.collect()
 }
 
 pub(crate) fn claim_inbox(

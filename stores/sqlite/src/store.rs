@@ -104,13 +104,6 @@ impl Store for Sqlite {
         self.writer.run(move |conn| lease::release(conn, &fence, &holdings)).await
     }
 
-    async fn accounts_held(
-        &self,
-        now: Timestamp,
-    ) -> Result<Vec<(ChannelId, AccountId, NodeId)>, Error> {
-        self.readers.ask(move |conn| lease::accounts_held(conn, now)).await
-    }
-
     async fn claim_inbox(&self, fence: &Fence, claim: &Claim) -> Result<Vec<InboxRow>, Error> {
         let (fence, claim) = (*fence, claim.clone());
         self.writer.run(move |conn| lease::claim_inbox(conn, &fence, &claim)).await

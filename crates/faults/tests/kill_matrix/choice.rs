@@ -19,7 +19,6 @@ const SECOND_EVERY: usize = 4;
 
 /// Questions to the store that change nothing: a kill there is one between two other points.
 const READS: &[&str] = &[
-    "store.accounts_held",
     "store.all_grants",
     "store.bases",
     "store.context",
