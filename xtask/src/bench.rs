@@ -209,7 +209,7 @@ pub(crate) async fn burst(telegram: &FakeTelegram, gateway: &Gateway) -> Result<
         let chat = 2_000_000 + (index % CHATS) as i64;
         telegram.user_says(chat, chat, &format!("b{index}"));
     }
-    while telegram.sent().len() < known + BURST {
+    while telegram.sent_count() < known + BURST {
         if began.elapsed() > PATIENCE {
             break;
         }

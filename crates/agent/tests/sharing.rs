@@ -112,9 +112,13 @@ async fn stopping_a_run_reaches_the_gateway_that_runs_it() {
     let run = "k1".into();
     let asked = second.delivery.stop(&MAIN.into(), Some(&run), StopCause::Rpc).await.unwrap();
     assert_eq!(asked, [run]);
+    assert!(!second.delivery.is_still(&MAIN.into()).await.unwrap());
     let ended = first.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
     let stopped = claw_domain::Ending::Stopped { cause: StopCause::Rpc, text: "so far".into() };
     assert_eq!(ended.kind, SignalKind::Finished(stopped));
+    while !second.delivery.is_still(&MAIN.into()).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +276,9 @@ async fn what_was_not_admitted_yet_is_not_overtaken_by_newer_messages_that_were(
     let changes = [received(id, fence), newer].map(|row| Change::Receive(Box::new(row)));
     store.commit(&fence, changes.into()).await.unwrap();
     second.model.will([Answer::Says("one"), Answer::Says("two")]);
-    second.patience = Duration::from_secs(60);
+    while !holds_the_account(&second).await {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     for run in ["r1", "r2"] {
         let ended = second.signals(|kind| matches!(kind, SignalKind::Finished(_))).await;
         assert_eq!(ended.run.as_str(), run);

@@ -114,8 +114,10 @@ impl Delivery {
                 let error = format!(
                     "{LANE_WAITING_MAX} messages wait here already. Wait for them, or send /stop."
                 );
-                job.close("refused", "lane-full", Some(format!("⚠️ {error}")), Vec::new()).await?;
+                let answer = format!("⚠️ {error}");
                 let ending = Ending::Failed { error, code: "lane-full".into() };
+                let told = self.tell_others(&job, &ending);
+                job.close("refused", "lane-full", Some(answer), told).await?;
                 self.core.tell(&run, &session, SignalKind::Finished(ending));
             }
         }

@@ -326,6 +326,23 @@ impl Delivery {
         Ok(())
     }
 
+    /// Whether nothing runs in a session: neither here nor, where others share the store, there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_still(&self, session: &SessionKey) -> Result<bool, Error> {
+        if self.lanes.running(session).is_some() {
+            return Ok(false);
+        }
+        if !self.is_held_elsewhere(session) {
+            return Ok(true);
+        }
+        let admitted = RowFilter { states: vec!["admitted".into()], limit: OPEN_MAX };
+        let rows = self.core.store.inbox(&admitted).await?;
+        let here = |row: &InboxRow| matches!(&row.state, InboxState::Admitted { session: of, .. } if of == session);
+        Ok(!rows.iter().any(here))
+    }
+
     pub(crate) fn is_held_elsewhere(&self, session: &SessionKey) -> bool {
         self.core.sharing.as_ref().is_some_and(|sharing| sharing.held(session).is_none())
     }

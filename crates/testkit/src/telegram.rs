@@ -211,6 +211,11 @@ impl FakeTelegram {
         self.shared.sent.all()
     }
 
+    /// How many messages the bot sent.
+    pub fn sent_count(&self) -> usize {
+        self.shared.sent.total()
+    }
+
     /// Waits until the bot sent `count` messages and returns them all.
     ///
     /// # Panics

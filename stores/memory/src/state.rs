@@ -111,11 +111,9 @@ impl State {
 
     pub(crate) fn claim_inbox(&mut self, fence: &Fence, claim: &Claim) -> Vec<InboxRow> {
         self.revoke(fence, claim.now, |_| true);
-        let lane = |(holding, epoch): (&Holding, &u64)| match holding {
-            Holding::Lane(session) if self.lives(*epoch) => Some((session.clone(), *epoch)),
-            _ => None,
-        };
-        let mut claiming = Claiming::new(fence, claim, self.holdings.iter().filter_map(lane));
+        let held = self.holdings.iter().filter(|(_, epoch)| self.lives(**epoch));
+        let held = held.map(|(holding, epoch)| (holding.clone(), *epoch));
+        let mut claiming = Claiming::new(fence, claim, held);
         for row in self.open_inbox().filter(|row| !self.lives(row.fence.epoch)) {
             claiming.offer(row.clone());
         }
@@ -123,9 +121,7 @@ impl State {
         for row in &rows {
             self.inbox.insert(row.id, row.clone());
         }
-        for session in lanes {
-            self.holdings.insert(Holding::Lane(session), fence.epoch);
-        }
+        self.holdings.extend(lanes.into_iter().map(|lane| (lane, fence.epoch)));
         rows
     }
 

@@ -1,7 +1,8 @@
 //! Who holds what: leases, the fences that prove them, and what is held under them.
 
-use claw_domain::{InboxId, NodeId, SessionKey, Timestamp};
+use claw_domain::{InboxId, NodeId, Timestamp};
 use claw_store::{Claim, Claiming, Error, Fence, Holding, InboxRow, Lease, OutboxRow};
+use futures_util::future::try_join_all;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -32,12 +33,12 @@ const RELEASE: &str = "DELETE FROM holdings WHERE name = ANY($1) AND epoch = $2"
 /// Holdings of leases that are gone are free, so they need no row.
 const SWEEP: &str = "DELETE FROM holdings
     WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.epoch = holdings.epoch)";
-const LANES: &str = "SELECT session, holdings.epoch FROM holdings
-    JOIN leases USING (epoch) WHERE session IS NOT NULL";
+const LIVE: &str = "SELECT session, channel, account, holdings.epoch FROM holdings
+    JOIN leases USING (epoch)";
 
 /// What the writer asks and writes here.
 pub(crate) const WRITER: [&str; 8] =
-    [KNOWN, CLAIM, REVOKE, REVOKE_HOLDER, TAKE, RELEASE, SWEEP, LANES];
+    [KNOWN, CLAIM, REVOKE, REVOKE_HOLDER, TAKE, RELEASE, SWEEP, LIVE];
 
 /// Orphans that are looked at together.
 const PAGE: usize = 256;
@@ -124,18 +125,17 @@ pub(crate) async fn claim_inbox(
 ) -> Result<Vec<InboxRow>, Fault> {
     let (now, epoch) = (claim.now.as_millisecond(), count(fence.epoch));
     let over = values![now epoch];
-    let (fenced, revoked, swept, lanes) = futures_util::join!(
+    let (fenced, revoked, swept, live) = futures_util::join!(
         check(conn, &fence),
         conn.execute(REVOKE, over),
         conn.execute(SWEEP, &[]),
-        conn.query(LANES, &[]),
+        conn.query(LIVE, &[]),
     );
     fenced?;
     revoked?;
     swept?;
-    let lane = |row: &Row| Ok::<_, Fault>((row.text::<SessionKey>(0)?, row.number(1)?));
-    let lanes: Vec<_> = lanes?.iter().map(lane).collect::<Result<_, _>>()?;
-    let mut claiming = Claiming::new(&fence, &claim, lanes);
+    let live: Vec<_> = live?.iter().map(held).collect::<Result<_, _>>()?;
+    let mut claiming = Claiming::new(&fence, &claim, live);
     let mut after = InboxId(Uuid::nil());
     while !claiming.is_full() {
         let page = inbox::orphans(conn, after, PAGE).await?;
@@ -152,10 +152,17 @@ pub(crate) async fn claim_inbox(
     if !rows.is_empty() {
         inbox::own(conn, &fence, &rows).await?;
     }
-    for session in lanes {
-        put(conn, fence, &Holding::Lane(session)).await?;
-    }
+    try_join_all(lanes.iter().map(|lane| put(conn, fence, lane))).await?;
     Ok(rows)
+}
+
+/// What somebody holds, and the holder's epoch.
+fn held(row: &Row) -> Result<(Holding, u64), Fault> {
+    let holding = match row.text_if(0)? {
+        Some(session) => Holding::Lane(session),
+        None => Holding::Account(row.text(1)?, row.text(2)?),
+    };
+    Ok((holding, row.number(3)?))
 }
 
 pub(crate) async fn claim_outbox(

@@ -247,7 +247,11 @@ fn inbox_row(number: u128) -> InboxRow {
         inbound,
         run: RunId::from(format!("run-{number}")),
         received_at: millis(NOW),
-        state: InboxState::Received,
+        state: InboxState::Admitted {
+            rule: "dm-open".into(),
+            session: format!("agent:main:{number}").as_str().into(),
+            at: millis(NOW),
+        },
         fence: Fence::NOBODY,
     }
 }

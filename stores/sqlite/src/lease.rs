@@ -1,6 +1,6 @@
 //! Who holds what: leases, the fences that prove them, and what is held under them.
 
-use claw_domain::{NodeId, SessionKey, Timestamp};
+use claw_domain::{NodeId, Timestamp};
 use claw_store::{Claim, Claiming, Error, Fence, Holding, InboxRow, Lease, OutboxRow};
 use rusqlite::{Connection, Row, params};
 
@@ -24,8 +24,8 @@ const HELD: &str = "SELECT epoch FROM holdings WHERE name = ?";
 const TAKE: &str = "INSERT INTO holdings (name, session, channel, account, epoch)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch";
 const RELEASE: &str = "DELETE FROM holdings WHERE name = ? AND epoch = ?";
-const LANES: &str = "SELECT session, epoch FROM holdings
-    WHERE session IS NOT NULL AND epoch IN (SELECT epoch FROM leases WHERE epoch > 0)";
+const LIVE: &str = "SELECT session, channel, account, epoch FROM holdings
+    WHERE epoch IN (SELECT epoch FROM leases WHERE epoch > 0)";
 
 const OWN_INBOX: &str = "UPDATE inbox SET owner = ?, epoch = ? WHERE id = ?";
 const OWN_OUTBOX: &str = "UPDATE outbox SET owner = ?, epoch = ? WHERE id = ?";
@@ -98,10 +98,9 @@ pub(crate) fn claim_inbox(
 ) -> Result<Vec<InboxRow>, Fault> {
     hold(conn, fence)?;
     revoke(conn, fence, claim.now, None)?;
-    let lane = |row: &Row<'_>| Ok::<_, Fault>((row.text::<SessionKey>(0)?, row.number(1)?));
-    let lanes: Vec<_> =
-        conn.prepare_cached(LANES)?.query_and_then([], lane)?.collect::<Result<_, _>>()?;
-    let mut claiming = Claiming::new(fence, claim, lanes);
+    let held: Vec<_> =
+        conn.prepare_cached(LIVE)?.query_and_then([], held)?.collect::<Result<_, _>>()?;
+    let mut claiming = Claiming::new(fence, claim, held);
     delivery::each_orphan(conn, |row| {
         claiming.offer(row);
         !claiming.is_full()
@@ -111,10 +110,19 @@ pub(crate) fn claim_inbox(
     for row in &rows {
         own.execute(params![node(fence.owner), count(fence.epoch), row.id.0.as_bytes()])?;
     }
-    for session in lanes {
-        put_holding(conn, fence, &Holding::Lane(session))?;
+    for lane in lanes {
+        put_holding(conn, fence, &lane)?;
     }
     Ok(rows)
+}
+
+/// What somebody holds, and the holder's epoch.
+fn held(row: &Row<'_>) -> Result<(Holding, u64), Fault> {
+    let holding = match row.text_if(0)? {
+        Some(session) => Holding::Lane(session),
+        None => Holding::Account(row.text(1)?, row.text(2)?),
+    };
+    Ok((holding, row.number(3)?))
 }
 
 pub(crate) fn claim_outbox(

@@ -1,6 +1,6 @@
 //! Checks of what gateways that share a store take from each other, and when.
 
-use claw_domain::{InboxId, NodeId};
+use claw_domain::{InboxId, NodeId, Operator, Origin};
 
 use super::world::{LEASE_MS, World, at, key, target};
 use crate::{Change, Claim, Error, Fence, Holding, InboxState, Lease};
@@ -89,6 +89,7 @@ pub(super) async fn an_old_lease_that_nobody_wanted_goes_on(world: World) {
 
 pub(super) async fn rows_of_the_living_are_left_to_them(world: World) {
     let neighbour = join(&world, NEIGHBOUR, 2 * LEASE_MS).await;
+    assert!(holds(&world, &neighbour, &account(), 0).await);
     let row = world.receive("1").await;
     assert_eq!(claimed(&world, &neighbour, &claim(LEASE_MS - 1)).await, []);
     // The first gateway's lease is over.
@@ -116,6 +117,32 @@ pub(super) async fn rows_of_a_lane_go_to_who_holds_it(world: World) {
     let free = left(&world, "2", "agent:main:other").await;
     assert_eq!(claimed(&world, &world.fence, &claim(1)).await, [free]);
     assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [theirs]);
+}
+
+pub(super) async fn what_nobody_looked_at_yet_goes_to_who_holds_its_account(world: World) {
+    let neighbour = join(&world, NEIGHBOUR, LEASE_MS).await;
+    let rows = [world.receive("1").await.id, left(&world, "2", "agent:main:main").await];
+    world.commit(vec![Change::Leave(rows[0])]).await;
+    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [], "nobody holds the account");
+    assert!(holds(&world, &world.fence, &account(), 1).await);
+    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [], "the other one holds it");
+    assert_eq!(claimed(&world, &world.fence, &claim(1)).await, rows);
+}
+
+pub(super) async fn a_clients_message_that_nobody_looked_at_goes_with_its_lane(world: World) {
+    let neighbour = join(&world, NEIGHBOUR, LEASE_MS).await;
+    let mut row = world.inbox_row("1");
+    row.inbound.origin = Origin::Operator(Operator {
+        client: "cli".into(),
+        session: key("agent:main:main"),
+        run: "run-1".into(),
+        extra_system_prompt: None,
+        timeout_ms: None,
+    });
+    world.commit(vec![Change::Receive(Box::new(row.clone())), Change::Leave(row.id)]).await;
+    assert!(holds(&world, &neighbour, &lane("agent:main:main"), 1).await);
+    assert_eq!(claimed(&world, &world.fence, &claim(1)).await, [], "the lane is the neighbour's");
+    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [row.id]);
 }
 
 pub(super) async fn rows_of_agents_elsewhere_are_left(world: World) {

@@ -100,19 +100,20 @@ pub(super) async fn delete(call: &Call) -> Answer {
     Ok(Reply::With(json!({"ok": true, "key": key, "deleted": deleted, "archived": []})))
 }
 
-/// Stops what runs and waits in a session, and waits until it is still.
+/// Stops what runs and waits in a session, at whichever gateway, and waits until it is still.
 async fn stop_and_wait(core: &Core, key: &SessionKey) -> Result<(), Failure> {
     let stopped = core.delivery.stop(key, None, StopCause::Rpc).await.map_err(failed)?;
     core.bus.abort(&stopped, StopCause::Rpc, core.scribe.now());
     let still = async {
         let mut look = interval(IDLE_LOOK);
-        while core.delivery.running(key).is_some() {
+        while !core.delivery.is_still(key).await.map_err(failed)? {
             look.tick().await;
         }
+        Ok(())
     };
-    timeout(RESET_WAIT_MAX, still).await.map_err(|_late| {
+    timeout(RESET_WAIT_MAX, still).await.unwrap_or_else(|_late| {
         let message = format!("Session {key} is still active; try again in a moment.");
-        Failure::from(ErrorShape::unavailable(message))
+        Err(Failure::from(ErrorShape::unavailable(message)))
     })
 }
 
