@@ -133,6 +133,16 @@ impl EventId {
         (self.0 >> 64) as u16
     }
 
+    /// The bytes that sort as the events do.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id of these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     /// The installation that wrote the event.
     pub fn node(self) -> NodeId {
         NodeId(self.0 as u64)

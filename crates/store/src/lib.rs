@@ -12,6 +12,7 @@
 mod change;
 mod check;
 mod claim;
+pub mod column;
 mod context;
 pub mod contract;
 mod error;

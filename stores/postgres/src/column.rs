@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use claw_domain::{EventId, NodeId, Target, Timestamp, millis};
+pub(crate) use claw_store::column::{count, json, limit, node};
 use claw_store::Fence;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
@@ -12,33 +13,11 @@ use crate::error::Fault;
 
 /// Sorting these sorts the events: PostgreSQL compares UUIDs byte by byte.
 pub(crate) fn event_id(id: EventId) -> Uuid {
-    let number =
-        u128::from(id.millis()) << 80 | u128::from(id.counter()) << 64 | u128::from(id.node().0);
-    Uuid::from_u128(number)
+    Uuid::from_bytes(id.to_bytes())
 }
 
 pub(crate) fn to_event_id(id: Uuid) -> EventId {
-    let number = id.as_u128();
-    EventId::new((number >> 80) as u64, (number >> 64) as u16, NodeId(number as u64))
-}
-
-/// PostgreSQL's integers are signed: the upper half of ours stands below zero.
-pub(crate) fn node(id: NodeId) -> i64 {
-    id.0.cast_signed()
-}
-
-/// A count of ours; one that does not fit is beyond anything that can be counted.
-pub(crate) fn count(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// How many rows to read.
-pub(crate) fn limit(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("our own types have text keys and no maps that fail")
+    EventId::from_bytes(id.into_bytes())
 }
 
 /// Text that may come from outside. PostgreSQL's text holds every character but U+0000, so that one

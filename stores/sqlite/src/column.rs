@@ -1,42 +1,21 @@
 //! How our values stand in a column.
 
 use claw_domain::{EventId, NodeId, Timestamp, millis};
+pub(crate) use claw_store::column::{count, json, limit, node};
 use claw_store::Fence;
 use rusqlite::{Row, RowIndex, types::ValueRef};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::error::Fault;
 
 /// Sorting the bytes sorts the events.
 pub(crate) fn event_id(id: EventId) -> [u8; 16] {
-    let number =
-        u128::from(id.millis()) << 80 | u128::from(id.counter()) << 64 | u128::from(id.node().0);
-    number.to_be_bytes()
+    id.to_bytes()
 }
 
 pub(crate) fn to_event_id(bytes: [u8; 16]) -> EventId {
-    let number = u128::from_be_bytes(bytes);
-    EventId::new((number >> 80) as u64, (number >> 64) as u16, NodeId(number as u64))
-}
-
-/// SQLite's integers are signed: the upper half of ours stands below zero.
-pub(crate) fn node(id: NodeId) -> i64 {
-    id.0.cast_signed()
-}
-
-/// A count of ours; one that does not fit is beyond anything that can be counted.
-pub(crate) fn count(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// How many rows to read.
-pub(crate) fn limit(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("our own types have text keys and no maps that fail")
+    EventId::from_bytes(bytes)
 }
 
 /// Reading one column; the name in an error says which.

@@ -8,13 +8,7 @@ use claw_store::PairingRequest;
 use serde_json::{Value, json};
 
 use super::Done;
-use crate::{
-    context::Context,
-    failure::Failure,
-    output,
-    rpc::{self, Connection, Gateway, Timeout},
-    words,
-};
+use crate::{context::Context, failure::Failure, output, way::Way, words};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,7 +32,7 @@ struct List {
     #[arg(long = "channel", value_name = "CHANNEL", conflicts_with = "channel")]
     named: Option<String>,
     #[command(flatten)]
-    way: WayArgs,
+    way: Way,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -56,22 +50,7 @@ struct Approve {
     #[arg(long, conflicts_with = "second")]
     channel: Option<String>,
     #[command(flatten)]
-    way: WayArgs,
-}
-
-#[derive(Debug, clap::Args)]
-struct WayArgs {
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    timeout: Timeout,
-}
-
-/// Who keeps the requests.
-enum Way {
-    Gateway(Box<Gateway>, Timeout),
-    /// No gateway runs: the store is opened here.
-    Here(Box<Local>),
+    way: Way,
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Done {
@@ -84,10 +63,16 @@ pub(super) async fn run(args: Args, context: &Context) -> Done {
 impl List {
     async fn run(self, context: &Context) -> Done {
         let channel = self.channel.or(self.named);
-        let way = Way::find(context, &self.way).await?;
-        let listed = way.list(channel.as_deref()).await;
-        way.close().await?;
-        let listed = listed?;
+        let params = match &channel {
+            Some(channel) => json!({ "channel": channel }),
+            None => json!({}),
+        };
+        let here = async |local: &Local| {
+            let channel = channel.as_deref().map(ChannelId::from);
+            let waiting = local.pairings(channel.as_ref()).await?;
+            Ok(json!({ "requests": waiting.iter().map(shown).collect::<Vec<_>>() }))
+        };
+        let listed = self.way.ask(context, "pairing.list", params, here).await?;
         if self.json {
             output::json(&listed)?;
         } else {
@@ -107,64 +92,15 @@ impl Approve {
                 return Err(Failure::new("the channel is missing").hint(hint));
             }
         };
-        let way = Way::find(context, &self.way).await?;
-        let approved = way.approve(&channel, &code).await;
-        way.close().await?;
-        let approved = approved?;
-        let who = approved["request"]["id"].as_str().unwrap_or("the sender").to_owned();
+        let params = json!({ "channel": channel, "code": code });
+        let here = async |local: &Local| {
+            let request = local.approve(&ChannelId::from(channel.as_str()), &code).await?;
+            Ok(json!({ "ok": true, "request": shown(&request) }))
+        };
+        let approved = self.way.ask(context, "pairing.approve", params, here).await?;
+        let who = approved["request"]["id"].as_str().unwrap_or("the sender");
         output::text(&format!("{who} may now write on {channel}"))?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Way {
-    async fn find(context: &Context, args: &WayArgs) -> Result<Self, Failure> {
-        let config = context.config()?;
-        if rpc::is_meant(context, config, &args.connection) {
-            let timeout = args.timeout.duration();
-            let gateway = Gateway::connect(context, &args.connection, timeout).await?;
-            return Ok(Self::Gateway(Box::new(gateway), args.timeout));
-        }
-        let local = Local::open(&context.home, config, context.environment()).await?;
-        Ok(Self::Here(Box::new(local)))
-    }
-
-    async fn list(&self, channel: Option<&str>) -> Result<Value, Failure> {
-        match self {
-            Self::Gateway(gateway, timeout) => {
-                let params = match channel {
-                    Some(channel) => json!({ "channel": channel }),
-                    None => json!({}),
-                };
-                gateway.call("pairing.list", params, timeout.duration()).await
-            }
-            Self::Here(local) => {
-                let channel = channel.map(ChannelId::from);
-                let waiting = local.pairings(channel.as_ref()).await?;
-                Ok(json!({ "requests": waiting.iter().map(shown).collect::<Vec<_>>() }))
-            }
-        }
-    }
-
-    async fn approve(&self, channel: &str, code: &str) -> Result<Value, Failure> {
-        match self {
-            Self::Gateway(gateway, timeout) => {
-                let params = json!({ "channel": channel, "code": code });
-                gateway.call("pairing.approve", params, timeout.duration()).await
-            }
-            Self::Here(local) => {
-                let request = local.approve(&ChannelId::from(channel), code).await?;
-                Ok(json!({ "ok": true, "request": shown(&request) }))
-            }
-        }
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        match self {
-            Self::Gateway(gateway, _) => gateway.close().await,
-            Self::Here(local) => local.close().await?,
-        }
-        Ok(())
     }
 }
 

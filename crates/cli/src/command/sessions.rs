@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     output,
     rpc::{self, Connection, Timeout},
+    way::Way,
     words,
 };
 
@@ -41,9 +42,7 @@ struct List {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    timeout: Timeout,
+    way: Way,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,22 +80,15 @@ impl List {
 
     /// From the gateway or, where none runs, from the store.
     async fn listed(&self, context: &Context) -> Result<Value, Failure> {
-        let config = context.config()?;
-        if rpc::is_meant(context, config, &self.connection) {
-            let mut params = json!({});
-            if let Some(active) = self.active {
-                params["activeMinutes"] = active.into();
-            }
-            if let Some(limit) = self.limit {
-                params["limit"] = limit.into();
-            }
-            let timeout = self.timeout.duration();
-            return rpc::call(context, &self.connection, timeout, "sessions.list", params).await;
+        let mut params = json!({});
+        if let Some(active) = self.active {
+            params["activeMinutes"] = active.into();
         }
-        let local = Local::open(&context.home, config, context.environment()).await?;
-        let sessions = local.sessions().await;
-        local.close().await?;
-        Ok(self.chosen(&sessions?))
+        if let Some(limit) = self.limit {
+            params["limit"] = limit.into();
+        }
+        let here = async |local: &Local| Ok(self.chosen(&local.sessions().await?));
+        self.way.ask(context, "sessions.list", params, here).await
     }
 
     /// What was asked for of all sessions, in the gateway's form.
