@@ -151,6 +151,18 @@ async fn a_store_on_a_server_is_backed_up_and_comes_back_as_a_file() {
 }
 
 #[test]
+fn a_password_in_an_address_may_come_from_the_environment() {
+    let rig = Rig::with_config(DEMO);
+    rig.prints(&["agent", "--local", "-m", "said here"]);
+    let place = rig.path().join("copy.sqlite").display().to_string();
+    let to = ["store", "migrate", "--to", "sqlite://${COPY}"];
+    assert_eq!(rig.run_with(&[("COPY", &place)], &to).code, 0);
+    assert!(std::path::Path::new(&place).exists());
+    let refused = rig.run(&to);
+    assert!(refused.stderr.contains("the variable `COPY` is not set"), "{refused:?}");
+}
+
+#[test]
 fn an_address_that_is_none_is_refused_and_not_repeated() {
     // SEC-96
     let rig = Rig::with_config(DEMO);

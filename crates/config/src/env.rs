@@ -75,10 +75,12 @@ fn replace(
     }
 }
 
-/// Completes one string; the error is the name of the first variable that has no value.
+/// Completes one string: `${NAME}` becomes the variable's value. Only names of `[A-Z_][A-Z0-9_]*`
+/// count; `$${NAME}` stands for the text `${NAME}`.
 ///
-/// Only names of `[A-Z_][A-Z0-9_]*` count; `$${NAME}` stands for the text `${NAME}`.
-fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+/// # Errors
+/// The name of the first variable that has no value.
+pub fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {

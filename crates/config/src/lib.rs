@@ -63,6 +63,7 @@ mod test;
 pub use alias::{ALIASES, Alias, Rule, canonical};
 pub use config::{Config, LoadOptions, Pending, Section};
 pub use edit::EditError;
+pub use env::expand;
 pub use error::Problem;
 pub use file::write_atomic;
 pub use include::{FILE_BYTES_MAX, INCLUDE_DEPTH_MAX, INCLUDE_FILES_MAX};

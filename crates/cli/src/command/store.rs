@@ -26,7 +26,8 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Migrate {
-    /// Where to: sqlite:///PATH, or postgres://USER:PASSWORD@HOST/DATABASE
+    /// Where to: sqlite:///PATH, or 'postgres://USER:${PASSWORD}@HOST/DATABASE', where ${PASSWORD} is
+    /// taken from the environment, so that no list of processes shows it
     #[arg(long, value_name = "URL")]
     to: String,
     /// Print JSON
@@ -43,6 +44,8 @@ impl std::fmt::Debug for Migrate {
 
 pub(super) async fn run(args: Args, context: &Context) -> Done {
     let Command::Migrate(Migrate { to, json }) = args.command;
+    let to = claw_config::expand(&to, context.environment())
+        .map_err(|name| Failure::new(format!("--to: the variable `{name}` is not set")))?;
     let to: StoreUrl = to.parse().map_err(|error| Failure::new(format!("--to: {error}")))?;
     let mut told = Told::default();
     let progress = |table, rows| told.hear(table, rows);
