@@ -12,9 +12,8 @@ use tracing::{info, warn};
 use crate::{
     Home, Layers, Overrides, StartError, VERSION,
     access::{Addresses, addresses, auth, control_ui},
-    channels,
     engine::{Engine, Env, WithChannels},
-    load, reload,
+    load, receiving, reload,
     retention::Retention,
     settings::Settings,
     share::host_name,
@@ -188,7 +187,7 @@ impl Running {
         // What ends this run of the gateway: somebody's wish, or the loss of its place.
         let asked = stop;
         let stop = asked.child_token();
-        channels::run_all(&engine, &inbox, &tasks, &stop, move || told.health_changed());
+        receiving::run_all(&engine, &inbox, &tasks, &stop, move || told.health_changed());
         tasks.spawn(reload::watch(reload::Watch {
             home: home.clone(),
             env,

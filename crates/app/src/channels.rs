@@ -1,16 +1,11 @@
-//! From the configured channel accounts to running ones, and what keeps them running.
+//! From the configured channel accounts to running ones.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use claw_channel::{Channel, Inbox, Retry};
 use claw_channel_telegram::{self as telegram, Telegram, TelegramOptions};
-use claw_delivery::{Account, Quote, ReplyStyle, RetrySchedule};
+use claw_delivery::{Account, Quote, ReplyStyle};
 use claw_domain::{Clock, Secret};
 use claw_guard::{AllowList, DmPolicy, GroupPolicy, GroupRule, IdForm, PlaceRule, SpeakPolicy};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
-
-use crate::engine::Engine;
 
 /// Telegram's ids are numbers.
 const TELEGRAM_IDS: IdForm = IdForm { prefixes: &["telegram", "tg"], digits_only: true };
@@ -101,62 +96,5 @@ fn telegram_policy(access: &telegram::Access) -> SpeakPolicy {
         group: group_policy(access.group_policy),
         group_allow_from: list(&access.group_allow_from),
         groups: access.groups.iter().map(|(chat, group)| (chat.clone(), rule(group))).collect(),
-    }
-}
-
-/// How long an account must have run for its failures before to be forgotten.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
-
-/// Keeps accounts receiving until they are stopped: an account that fails is run again with
-/// back-off, or given up when its error says so; either way `went_down` is called.
-pub(crate) fn run_all(
-    engine: &Arc<Engine>,
-    inbox: &Arc<dyn Inbox>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-    went_down: impl Fn() + Clone + Send + 'static,
-) {
-    for channel in &engine.channels {
-        let (channel, inbox, stop) = (Arc::clone(channel), Arc::clone(inbox), stop.child_token());
-        let (engine, went_down) = (Arc::clone(engine), went_down.clone());
-        tasks.spawn(async move {
-            if engine.hold_account(&*channel, &stop).await {
-                keep_running(channel, inbox, stop, went_down).await;
-            }
-        });
-    }
-}
-
-async fn keep_running(
-    channel: Arc<dyn Channel>,
-    inbox: Arc<dyn Inbox>,
-    stop: CancellationToken,
-    went_down: impl Fn(),
-) {
-    let schedule = RetrySchedule::default();
-    let mut attempts = 0;
-    loop {
-        info!(channel = %channel.id(), account = %channel.account(), "receiving");
-        let began = tokio::time::Instant::now();
-        let Err(failure) = channel.run(&*inbox, stop.child_token()).await else { return };
-        if stop.is_cancelled() {
-            return;
-        }
-        went_down();
-        attempts = if began.elapsed() > HEALTHY_AFTER { 1 } else { attempts + 1 };
-        let wait = match failure.retry() {
-            Retry::Never => {
-                let hint = failure.hint().unwrap_or_default();
-                error!(channel = %channel.id(), account = %channel.account(), error = %failure, hint, "gave up receiving");
-                return;
-            }
-            Retry::Later => schedule.wait(attempts, u128::from(attempts)),
-            Retry::After(wait) => wait,
-        };
-        warn!(channel = %channel.id(), account = %channel.account(), error = %failure, wait_ms = wait.as_millis() as u64, "will receive again");
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
     }
 }

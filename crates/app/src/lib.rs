@@ -26,6 +26,7 @@ mod lock;
 mod log;
 mod migrate;
 mod models;
+mod receiving;
 mod reload;
 mod retention;
 mod sections;

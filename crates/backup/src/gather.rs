@@ -14,8 +14,9 @@ use cap_std::{
 use nix::fcntl::OFlag;
 
 use crate::{
-    Error, LeftOut, Moved, Repository, disk,
-    repository::CHUNK_BYTES,
+    Error, LeftOut, Moved, Repository,
+    chunk::CHUNK_BYTES,
+    disk,
     snapshot::{ENTRIES_MAX, Entry, MODE_BITS},
 };
 

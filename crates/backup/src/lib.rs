@@ -33,6 +33,7 @@ mod config;
 mod gather;
 mod source;
 
+mod chunk;
 mod repository;
 mod snapshot;
 

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Error, LeftOut, Moved, Repository, SnapshotName, disk,
-    repository::{CHUNK_BYTES, ChunkId},
+    Error, LeftOut, Moved, Repository, SnapshotName,
+    chunk::{CHUNK_BYTES, ChunkId},
+    disk,
     snapshot::{Entry, MODE_BITS, Snapshot, stays_below},
 };
 

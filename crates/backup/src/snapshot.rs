@@ -11,7 +11,7 @@ use claw_domain::{Timestamp, millis};
 use jiff::{civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::repository::{CHUNK_BYTES, ChunkId};
+use crate::chunk::{CHUNK_BYTES, ChunkId};
 
 /// Most files, folders and links of a snapshot.
 pub(crate) const ENTRIES_MAX: usize = 500_000;

@@ -6,8 +6,9 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Error, Repository, SnapshotName, disk,
-    repository::{CHUNK_BYTES, ChunkId},
+    Error, Repository, SnapshotName,
+    chunk::{CHUNK_BYTES, ChunkId},
+    disk,
     restore::write_file,
     snapshot::{Entry, Snapshot},
 };

@@ -14,10 +14,9 @@ use crate::{
     in_flight::Flight,
     job::{Begin, Job},
     lanes::{LANE_WAITING_MAX, Work},
-    pairing,
+    neighbours, pairing,
+    pulse::Pulse,
     shared::Core,
-    sharing,
-    watchdog::Pulse,
 };
 
 /// The rule that admits a gateway client: its scopes were checked when it called.
@@ -145,7 +144,7 @@ impl Delivery {
     }
 
     async fn stop_command(&self, job: &Job) -> Result<Option<Vec<RunId>>, Error> {
-        let (run, cause) = sharing::asked_to_stop(&job.row.inbound);
+        let (run, cause) = neighbours::asked_to_stop(&job.row.inbound);
         let stopped = self.stop(&job.session, run.as_ref(), cause).await?;
         let answer = if stopped.is_empty() { commands::NOTHING_TO_STOP } else { commands::STOPPED };
         job.close("command", "stop", Some(answer.into()), Vec::new()).await?;

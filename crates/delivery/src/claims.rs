@@ -11,12 +11,7 @@ use claw_store::{Change, Claim, InboxKey, InboxRow, InboxState, RowFilter};
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::{
-    Delivery, Error,
-    follow::follow,
-    sharing::{OPEN_MAX, Sharing},
-    unsure,
-};
+use crate::{Delivery, Error, follow::follow, neighbours::OPEN_MAX, sharing::Sharing, unsure};
 
 /// Most rows that are claimed at a time.
 const CLAIM_MAX: usize = 200;

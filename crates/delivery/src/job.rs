@@ -11,7 +11,7 @@ use claw_store::{Change, InboxKey, InboxRow, InboxState};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, commands::StatusCard, reply, shared::Core, sharing::LaneHold, unsure, watchdog::Pulse,
+    Error, commands::StatusCard, pulse::Pulse, reply, shared::Core, sharing::LaneHold, unsure,
 };
 
 /// Runs turns. Implemented one floor above, by the agent.

@@ -21,7 +21,8 @@ use crate::{
     in_flight::Flight,
     job::{Job, Stop, Turns},
     outbox::Outbox,
-    watchdog::{self, Pulse},
+    pulse::Pulse,
+    watchdog,
 };
 
 /// Most messages that wait in one lane. Further ones are refused, and their senders told.

@@ -1,14 +1,9 @@
 //! Finds a turn that makes no progress, and says so. What to do about it is for people: the turn
 //! is neither stopped nor begun again.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use claw_domain::SignalKind;
-use tokio::{sync::OwnedMutexGuard, time::Instant};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
@@ -16,52 +11,6 @@ use crate::{Error, job::Job};
 
 /// How long a turn may show nothing before people are told, unless it is configured otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What a turn shows of itself: when it moved last, and whether its sender was told something.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    moved: Mutex<Instant>,
-    /// Held while a notice or the end is committed, so that no notice follows the answer.
-    told: Arc<tokio::sync::Mutex<Told>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Notice,
-    End,
-}
-
-/// The right to commit a turn's end.
-pub(crate) struct Ending(OwnedMutexGuard<Told>);
-
-impl Pulse {
-    pub(crate) fn new() -> Arc<Self> {
-        let told = Arc::new(tokio::sync::Mutex::new(Told::Nothing));
-        Arc::new(Self { moved: Mutex::new(Instant::now()), told })
-    }
-
-    pub(crate) fn moved(&self) {
-        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// How long the turn has shown nothing.
-    pub(crate) fn silence(&self) -> Duration {
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
-    /// To be asked for before a turn's end is committed: waits for a notice under way.
-    pub(crate) async fn ending(&self) -> Ending {
-        Ending(Arc::clone(&self.told).lock_owned().await)
-    }
-}
-
-impl Ending {
-    /// The end is committed: no notice follows.
-    pub(crate) fn committed(mut self) {
-        *self.0 = Told::End;
-    }
-}
 
 /// Watches a running turn. Each time that it has shown nothing for `patience`, this is logged and
 /// signalled; the first time its sender is told, in a task of `tasks`.
@@ -83,22 +32,19 @@ pub(crate) async fn watch(job: &Job, patience: Duration, tasks: &TaskTracker) ->
 
 /// Tells the sender, unless that was done, or the end is on its way.
 fn tell_sender(job: &Job, silence: Duration, tasks: &TaskTracker) {
-    let Ok(mut told) = Arc::clone(&job.pulse.told).try_lock_owned() else { return };
-    if *told != Told::Nothing {
-        return;
-    }
+    let Some(notice) = job.pulse.notice() else { return };
     let job = job.clone();
     // In a task of its own: a notice that is half committed when the turn ends would come late.
     tasks.spawn(async move {
-        match notice(&job, silence).await {
-            Ok(()) => *told = Told::Notice,
+        match queue(&job, silence).await {
+            Ok(()) => notice.committed(),
             Err(error) => warn!(run = %job.row.run, %error, "the notice could not be kept"),
         }
     });
 }
 
 /// Queues the notice, once per message however often its turn is taken up again.
-async fn notice(job: &Job, silence: Duration) -> Result<(), Error> {
+async fn queue(job: &Job, silence: Duration) -> Result<(), Error> {
     let Some(target) = job.target() else { return Ok(()) };
     let key = format!("still-working:{}", job.row.id);
     let sent = job.core.store.outbox_of(job.row.trace).await?;
@@ -130,14 +76,5 @@ mod tests {
         let said = |secs| text(Duration::from_secs(secs));
         assert_eq!(said(90), "⏳ Still working: nothing has moved for 90 seconds. /stop ends it.");
         assert_eq!(said(150), "⏳ Still working: nothing has moved for 2 minutes. /stop ends it.");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_counted_from_the_last_movement() {
-        let pulse = Pulse::new();
-        tokio::time::advance(Duration::from_secs(50)).await;
-        assert_eq!(pulse.silence(), Duration::from_secs(50));
-        pulse.moved();
-        assert_eq!(pulse.silence(), Duration::ZERO);
     }
 }

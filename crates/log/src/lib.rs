@@ -19,6 +19,7 @@
 //! is not let in here.
 #![warn(missing_docs)]
 
+mod difference;
 mod error;
 mod export;
 mod fold;
@@ -28,9 +29,10 @@ mod rebuild;
 mod verify;
 
 pub use claw_store::Folded;
+pub use difference::Difference;
 pub use error::Error;
 pub use export::{export, export_file};
 pub use fold::fold;
 pub use import::{Imported, import};
 pub use line::Header;
-pub use verify::{Difference, Report, verify};
+pub use verify::{Report, verify};

@@ -15,7 +15,7 @@ use claw_domain::{
 use claw_store::{Base, Device, Error, Grant, Node, Snapshot, Store, fold_session};
 use serde_json::{Value, json};
 
-use crate::verify::{Difference, Differences};
+use crate::difference::{Difference, Differences};
 
 /// Events, or folded sessions, read at a time.
 const PAGE: usize = 1_000;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use claw_domain::{EventId, NodeId, Target, Timestamp, millis};
-pub(crate) use claw_store::column::{count, json, limit, node};
 use claw_store::Fence;
+pub(crate) use claw_store::column::{count, json, limit, node};
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! How our values stand in a column.
 
 use claw_domain::{EventId, NodeId, Timestamp, millis};
-pub(crate) use claw_store::column::{count, json, limit, node};
 use claw_store::Fence;
+pub(crate) use claw_store::column::{count, json, limit, node};
 use rusqlite::{Row, RowIndex, types::ValueRef};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
