@@ -50,9 +50,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 }
 
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    let status = Command::new("cargo")
+    let status = crate::cargo(root)
         .args(["build", "--profile", "dist", "--locked", "-p", "claw-cli"])
-        .current_dir(root)
         .status()?;
     ensure!(status.success(), "the build failed");
     let target =

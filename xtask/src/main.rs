@@ -65,13 +65,26 @@ fn main() -> Result<()> {
 
 /// Runs the same task in an optimised build of this program.
 fn optimised(root: &Path) -> Result<()> {
-    let status = Command::new("cargo")
+    let status = cargo(root)
         .args(["run", "--quiet", "--release", "--locked", "--package", "xtask", "--"])
         .args(std::env::args_os().skip(1))
-        .current_dir(root)
         .status()?;
     ensure!(status.success(), "it ended with {status}");
     Ok(())
+}
+
+/// Cargo, as if it were called from a shell: what it tells this program of itself would have it build
+/// again what asks for that.
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if about_us.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.current_dir(root);
+    cargo
 }
 
 /// The checkout's first folder.

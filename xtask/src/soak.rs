@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     time::Instant,
 };
 
@@ -102,8 +102,7 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
 /// Runs one part, passes on what it prints, and returns its figures.
 fn figures(root: &Path, part: &Part) -> Result<Vec<(String, String)>> {
     println!("== {}: {}", part.name, part.about);
-    let mut child = Command::new("cargo")
-        .current_dir(root)
+    let mut child = crate::cargo(root)
         .args(["test", "-p", part.package, "--test", part.test])
         .args(part.release.then_some("--release"))
         .args(["--", "--nocapture"])
