@@ -117,8 +117,16 @@ impl GatewayBuilder {
         let addresses = addresses(&settings.gateway, &overrides)?;
         let (auth, made) = auth(&settings.gateway, &overrides, &home, &*env, addresses.loopback)?;
         let bus = Bus::new(Limits::default());
-        let engine =
-            Engine::open(&home, &config, &*env, bus.listener(), WithChannels::Yes, layers).await?;
+        let engine = Engine::open(
+            &home,
+            &config,
+            settings,
+            &*env,
+            bus.listener(),
+            WithChannels::Yes,
+            layers,
+        )
+        .await?;
         let (listeners, port) = listen(&addresses).await?;
         write_port(&home, port)?;
         engine.delivery.recover().await?;
@@ -142,7 +150,7 @@ impl GatewayBuilder {
                 state_dir: home.state_dir.clone(),
                 config_path: home.config.clone(),
             },
-            control_ui: control_ui(&settings.gateway),
+            control_ui: control_ui(&engine.settings.gateway),
         });
         let mut notes = notes(&engine, &config);
         if first {

@@ -76,12 +76,12 @@ impl Engine {
     pub(crate) async fn open(
         home: &Home,
         config: &Config,
+        settings: Settings,
         env: &Env,
         listener: Listener,
         with: WithChannels,
         layers: Layers,
     ) -> Result<Self, StartError> {
-        let settings = Settings::read(config).map_err(StartError::Config)?;
         home.prepare()?;
         let lock = StateLock::take(&home.state_dir)?;
         let clock = (layers.clock)(Arc::new(SystemClock));
@@ -147,13 +147,13 @@ impl Engine {
         &self,
         home: &Home,
         config: &Config,
+        settings: &Settings,
         env: &Env,
     ) -> Result<Vec<String>, StartError> {
-        let settings = Settings::read(config).map_err(StartError::Config)?;
         let read = |name: &str| env(name).or_else(|| config.variable(name).map(str::to_owned));
         let setup = Setup::new(
             home,
-            &settings,
+            settings,
             &self.client,
             &self.clock,
             &read,
@@ -177,7 +177,7 @@ impl Engine {
             .filter_map(|account| Some(Account { channel: running(&account)?, ..account }))
             .collect();
         self.delivery.reconfigure(accounts, setup.router);
-        self.delivery.set_patience(patience(&settings));
+        self.delivery.set_patience(patience(settings));
         self.delivery.set_outbox(settings.outbox);
         Ok(notes)
     }

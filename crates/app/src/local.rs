@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     Home, Layers, StartError,
     engine::{Engine, Env, WithChannels},
+    settings::Settings,
 };
 
 /// Most signals that wait for the one listener; text beyond it is not shown, the answer is.
@@ -52,8 +53,10 @@ impl Local {
             // A full queue loses what is volatile; the end of a run is waited for below.
             let _full_or_closed = tx.try_send(signal);
         });
+        let settings = Settings::read(config).map_err(StartError::Config)?;
+        let layers = Layers::default();
         let engine =
-            Engine::open(home, config, env, listener, WithChannels::No, Layers::default()).await?;
+            Engine::open(home, config, settings, env, listener, WithChannels::No, layers).await?;
         Ok(Self { engine, signals })
     }
 

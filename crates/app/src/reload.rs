@@ -122,7 +122,7 @@ async fn apply(watch: &Watch) {
             Err(error) => return refuse_start(&error),
         };
     let waiting = at_start(&watch.file.config(), &config);
-    match watch.engine.reconfigure(&watch.home, &config, &*watch.env).await {
+    match watch.engine.reconfigure(&watch.home, &config, &settings, &*watch.env).await {
         Ok(notes) => {
             for note in notes {
                 warn!("{note}");
