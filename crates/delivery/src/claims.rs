@@ -76,6 +76,7 @@ impl Delivery {
             }
             let rows = self.core.store.claim_inbox(&self.core.fence, &claim).await?;
             sharing.unsure.store(false, Ordering::SeqCst);
+            sharing.has_lanes(rows.iter().filter_map(InboxRow::lane));
             let found = rows.len();
             let (fresh, admitted): (Vec<_>, Vec<_>) =
                 rows.into_iter().partition(|row| matches!(row.state, InboxState::Received));

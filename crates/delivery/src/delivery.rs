@@ -1,12 +1,13 @@
 //! The face of this room: takes updates in, answers questions about lanes, and stops in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use claw_channel::{Accepted, Inbox, InboxError};
 use claw_domain::{AgentId, ChannelId, Inbound, InboxId, RunId, SessionKey, SignalKind, StopCause};
 use claw_store::{Change, Fence, InboxKey, InboxRow, InboxState, Store};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -347,14 +348,28 @@ impl Inbox for Delivery {
         let offered = updates.len();
         let rows = self.take(updates).await.map_err(|error| InboxError(Box::new(error)))?;
         let new = rows.len();
-        for (row, permit) in rows {
-            self.admit_kept(row, permit).await;
-        }
+        self.admit_all(rows).await;
         Ok(Accepted { new, known: offered - new })
     }
 }
 
 impl Delivery {
+    /// Admits rows that are kept already, each session's in their order. On a store that others share
+    /// the sessions do not wait for each other, since nearly every message costs a commit there.
+    async fn admit_all(&self, rows: Vec<(InboxRow, Flight)>) {
+        let mut sessions: BTreeMap<Option<SessionKey>, Vec<_>> = BTreeMap::new();
+        for (row, flight) in rows {
+            let session = self.core.sharing.is_some().then(|| self.core.session_of(&row));
+            sessions.entry(session).or_default().push((row, flight));
+        }
+        join_all(sessions.into_values().map(async |rows| {
+            for (row, flight) in rows {
+                self.admit_kept(row, flight).await;
+            }
+        }))
+        .await;
+    }
+
     /// Admits a row that is kept already and is never given back to who offered it. While the store
     /// fails this waits, so that what was written after the row does not overtake it; after
     /// [`ADMIT_TRIES_MAX`] tries the row is taken up again later, out of its order. `Some` as

@@ -1,6 +1,6 @@
 //! What this gateway leaves to the others of its store, asks of them and tells them.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use claw_domain::{
     AccountId, AgentId, ChannelId, Ending, EventBody, Inbound, InboundKind, MessageText, Operator,
@@ -33,9 +33,9 @@ pub(crate) fn asked_to_stop(inbound: &Inbound) -> (Option<RunId>, StopCause) {
 }
 
 impl Delivery {
-    /// Holds a session's lane, as every gateway does that has its store alone. `None` when another
-    /// gateway is to run it, or when it has to be claimed behind what waits in the store. What was
-    /// claimed is run here, however much there is to do.
+    /// Holds a session's lane, as every gateway does that has its store alone. `None` when the message
+    /// has to be claimed: by another gateway, or by this one with the lane, or behind what waits in the
+    /// store.
     pub(crate) async fn lane_for(
         &self,
         row: &InboxRow,
@@ -44,8 +44,8 @@ impl Delivery {
     ) -> Result<Option<LaneHold>, Error> {
         let Some(sharing) = &self.core.sharing else { return Ok(Some(LaneHold::default())) };
         let claimed = matches!(row.state, InboxState::Admitted { .. });
-        let more = claimed || self.lanes.has_room();
-        let lane = sharing.lane(&*self.core.store, session, agent, more).await?;
+        let now = self.lanes.has_room() || !sharing.claims.load(Ordering::SeqCst);
+        let lane = sharing.lane(&*self.core.store, session, agent, now).await?;
         Ok(lane.filter(|_| claimed || !sharing.may_wait(session)))
     }
 

@@ -74,6 +74,18 @@ impl Core {
         read(&self.accounts.load().router)
     }
 
+    /// The session that a row goes to if it is let in.
+    pub(crate) fn session_of(&self, row: &InboxRow) -> SessionKey {
+        let inbound = &row.inbound;
+        match (row.lane(), &inbound.origin) {
+            (None, Origin::Person { sender, address }) => self.with_router(|router| {
+                router.route(&inbound.channel, &inbound.account, sender, address).session
+            }),
+            (Some(session), _) => session.clone(),
+            (None, Origin::Operator(operator)) => operator.session.clone(),
+        }
+    }
+
     pub(crate) fn row(&self, inbound: Inbound) -> InboxRow {
         let run = match &inbound.origin {
             Origin::Operator(operator) => operator.run.clone(),

@@ -37,7 +37,7 @@ pub(crate) struct Sharing {
     accounts: Mutex<HashMap<(ChannelId, AccountId), Instant>>,
     /// Whether the store may have given rows that nothing here knows of.
     pub(crate) unsure: AtomicBool,
-    /// Holding a lane is let in beside others, giving lanes up alone: what is asked for while it is
+    /// Asking for a lane is let in beside others, giving lanes up alone: what is asked for while it is
     /// given up is asked of the store afterwards.
     gate: RwLock<()>,
     pub(crate) poke: Notify,
@@ -84,35 +84,41 @@ impl Sharing {
         self.poke.notify_one();
     }
 
-    /// Holds a lane, unless its agent is pinned elsewhere or another gateway has it; a lane that is
-    /// not held yet is only asked for when `more`.
+    /// A part in holding a lane. `None` where another gateway is to have it, or where the lane may come
+    /// with what is claimed of it, as it does unless it is asked for `now`: that takes a commit of its
+    /// own.
     pub(crate) async fn lane(
         &self,
         store: &dyn Store,
         session: &SessionKey,
         agent: &AgentId,
-        more: bool,
+        now: bool,
     ) -> Result<Option<LaneHold>, Error> {
         if self.agents_elsewhere.contains(agent) {
             return Ok(None);
         }
-        if let Some(held) = self.held(session) {
-            return Ok(Some(held));
-        }
-        if !more {
-            return Ok(None);
+        let held = self.held(session);
+        if held.is_some() || !now {
+            return Ok(held);
         }
         let _beside_others = self.gate.read().await;
-        let now = store.now().await?;
-        let holding = Holding::Lane(session.clone());
-        if !store.hold(&self.membership.fence(), &holding, now).await? {
+        let (time, holding) = (store.now().await?, Holding::Lane(session.clone()));
+        if !store.hold(&self.membership.fence(), &holding, time).await? {
             return Ok(None);
         }
+        self.has_lanes([session]);
+        Ok(self.held(session))
+    }
+
+    /// Notes lanes that the store says are ours.
+    pub(crate) fn has_lanes<'a>(&self, sessions: impl IntoIterator<Item = &'a SessionKey>) {
         let since = self.rounds().begun;
         let mut lanes = self.lock();
-        let lane = lanes.entry(session.clone()).or_insert(Lane { since, ..Lane::default() });
-        lane.was_idle = false;
-        Ok(Some(LaneHold { _used: Some(Arc::clone(&lane.used)) }))
+        for session in sessions {
+            if !lanes.contains_key(session) {
+                lanes.insert(session.clone(), Lane { since, ..Lane::default() });
+            }
+        }
     }
 
     pub(crate) fn held(&self, session: &SessionKey) -> Option<LaneHold> {
@@ -171,7 +177,7 @@ impl Sharing {
         rounds.done = rounds.done.max(round);
     }
 
-    /// Gives up the lanes that nobody has used since the last time.
+    /// Gives up the lanes that nobody has used since the last time. Not while lanes are claimed.
     pub(crate) async fn tidy(&self, store: &dyn Store) -> Result<(), Error> {
         let _alone = self.gate.write().await;
         let mut idle = Vec::new();

@@ -1,26 +1,24 @@
 //! Which waiting messages a gateway takes over from the dead and from those that gave them up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use claw_domain::{Origin, SessionKey};
-
-use crate::{Claim, Fence, Holding, InboxRow, InboxState};
+use crate::{Claim, Fence, Holding, InboxRow};
 
 /// Chooses among rows that no living gateway has. Pure, so that every store chooses alike.
 ///
 /// What belongs together is taken by one gateway, so that it stays in its order: what is on its way
-/// to a session by the holder of that lane, which whoever takes the first of it becomes; what a
-/// channel brought and nobody looked at yet by the holder of the account, and what came there later
-/// waits for that.
+/// to a session by the holder of that lane, what a channel brought and nobody looked at yet by the
+/// holder of the account. Whoever takes the first of it becomes the holder. Where somebody else is to
+/// look at a row, nobody knows yet to which session it goes, so all that is newer waits for that.
 #[derive(Debug)]
 pub struct Claiming<'a> {
     fence: &'a Fence,
     claim: &'a Claim,
     held: HashMap<Holding, u64>,
-    /// Accounts of which something older is left to their holder.
-    waiting: HashSet<Holding>,
+    /// Whether something older is left to the holder of its account.
+    waits: bool,
     taken: Vec<InboxRow>,
-    lanes_taken: Vec<Holding>,
+    held_now: Vec<Holding>,
 }
 
 impl<'a> Claiming<'a> {
@@ -31,13 +29,12 @@ impl<'a> Claiming<'a> {
         held: impl IntoIterator<Item = (Holding, u64)>,
     ) -> Self {
         let held = held.into_iter().collect();
-        let (waiting, taken, lanes_taken) = (HashSet::new(), Vec::new(), Vec::new());
-        Self { fence, claim, held, waiting, taken, lanes_taken }
+        Self { fence, claim, held, waits: false, taken: Vec::new(), held_now: Vec::new() }
     }
 
     /// Whether no more rows are wanted.
     pub fn is_full(&self) -> bool {
-        self.taken.len() >= self.claim.limit
+        self.waits || self.taken.len() >= self.claim.limit
     }
 
     /// Looks at the next open row, the oldest first, and takes it when it may be taken.
@@ -45,18 +42,17 @@ impl<'a> Claiming<'a> {
         if self.is_full() {
             return;
         }
-        let inbound = &row.inbound;
-        let account = Holding::Account(inbound.channel.clone(), inbound.account.clone());
-        let may_take = match (&row.state, &inbound.origin) {
-            (InboxState::Admitted { session, .. }, _) => {
-                !self.waiting.contains(&account) && self.takes_lane(session)
+        let may_take = match row.lane() {
+            Some(session) => {
+                let elsewhere = |agent| self.claim.agents_elsewhere.contains(&agent);
+                !session.agent().is_some_and(elsewhere)
+                    && self.holds(Holding::Lane(session.clone()))
             }
-            (_, Origin::Operator(operator)) => self.takes_lane(&operator.session),
-            (_, Origin::Person { .. }) => {
-                let ours = self.held.get(&account) == Some(&self.fence.epoch);
-                if !ours {
-                    self.waiting.insert(account);
-                }
+            None => {
+                let inbound = &row.inbound;
+                let account = Holding::Account(inbound.channel.clone(), inbound.account.clone());
+                let ours = self.holds(account);
+                self.waits = !ours;
                 ours
             }
         };
@@ -65,24 +61,20 @@ impl<'a> Claiming<'a> {
         }
     }
 
-    /// Whether the lane is ours, or is free and now ours.
-    fn takes_lane(&mut self, session: &SessionKey) -> bool {
-        if session.agent().is_some_and(|agent| self.claim.agents_elsewhere.contains(&agent)) {
-            return false;
-        }
-        let lane = Holding::Lane(session.clone());
-        match self.held.get(&lane) {
+    /// Whether it is ours, or is free and now ours.
+    fn holds(&mut self, holding: Holding) -> bool {
+        match self.held.get(&holding) {
             Some(epoch) => *epoch == self.fence.epoch,
             None => {
-                self.held.insert(lane.clone(), self.fence.epoch);
-                self.lanes_taken.push(lane);
+                self.held.insert(holding.clone(), self.fence.epoch);
+                self.held_now.push(holding);
                 true
             }
         }
     }
 
-    /// The rows that were taken, and the lanes that have to be held for them now.
+    /// The rows that were taken, and what has to be held for them now.
     pub fn finish(self) -> (Vec<InboxRow>, Vec<Holding>) {
-        (self.taken, self.lanes_taken)
+        (self.taken, self.held_now)
     }
 }

@@ -64,7 +64,8 @@ pub async fn run(open: impl AsyncFn() -> Arc<dyn Store>) {
             rows_of_the_living_are_left_to_them
             a_row_that_was_left_is_claimed_with_its_lane
             rows_of_a_lane_go_to_who_holds_it
-            what_nobody_looked_at_yet_goes_to_who_holds_its_account
+            what_nobody_looked_at_yet_is_claimed_with_its_account
+            nothing_newer_is_claimed_before_what_nobody_looked_at
             a_clients_message_that_nobody_looked_at_goes_with_its_lane
             rows_of_agents_elsewhere_are_left
             waiting_parts_go_to_who_holds_their_account;

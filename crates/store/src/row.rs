@@ -1,8 +1,8 @@
 //! The rows that act: inbox, outbox, leases, pairings. They never travel to another store.
 
 use claw_domain::{
-    AccountId, AgentId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Outbound,
-    OutboxId, PeerId, RunId, SessionKey, Timestamp, TraceId,
+    AccountId, AgentId, ChannelId, DeviceId, ExternalId, Inbound, InboxId, NodeId, Origin,
+    Outbound, OutboxId, PeerId, RunId, SessionKey, Timestamp, TraceId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,6 +24,17 @@ pub struct InboxRow {
     pub state: InboxState,
     /// The holder of the row.
     pub fence: Fence,
+}
+
+impl InboxRow {
+    /// The session that it is on its way to, where that is known before it is looked at.
+    pub fn lane(&self) -> Option<&SessionKey> {
+        match (&self.state, &self.inbound.origin) {
+            (InboxState::Admitted { session, .. }, _) => Some(session),
+            (_, Origin::Operator(operator)) => Some(&operator.session),
+            (_, Origin::Person { .. }) => None,
+        }
+    }
 }
 
 /// How far an inbound event has come.

@@ -101,7 +101,7 @@ pub trait Store: Send + Sync {
     /// over are revoked, then rows of [`Fence::NOBODY`] or of a lease that is gone become this
     /// holder's. A row that was admitted to a session, or that a client wrote to it, is taken only
     /// with its lane, when that is free or this holder's; what came through a channel and was not
-    /// admitted yet only by the holder of the account.
+    /// admitted yet only with its account, likewise, and nothing newer before it.
     ///
     /// # Errors
     /// [`Error::Fenced`] when `fence` is not the newest of its lease.

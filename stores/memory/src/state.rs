@@ -117,11 +117,11 @@ impl State {
         for row in self.open_inbox().filter(|row| !self.lives(row.fence.epoch)) {
             claiming.offer(row.clone());
         }
-        let (rows, lanes) = claiming.finish();
+        let (rows, holdings) = claiming.finish();
         for row in &rows {
             self.inbox.insert(row.id, row.clone());
         }
-        self.holdings.extend(lanes.into_iter().map(|lane| (lane, fence.epoch)));
+        self.holdings.extend(holdings.into_iter().map(|holding| (holding, fence.epoch)));
         rows
     }
 

@@ -49,6 +49,11 @@ const ORPHANS: &str = select!(
     (SELECT 1 FROM leases WHERE leases.epoch = inbox.epoch)
     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
 );
+/// As [`ORPHANS`], seen by who holds no lock, of the holder with this epoch at this time.
+const UNHELD: &str = select!(
+    "WHERE state <> 'closed' AND epoch <> ALL
+    (ARRAY(SELECT epoch FROM leases WHERE epoch = $1 OR until > $2)) ORDER BY id LIMIT $3"
+);
 const OWN: &str = "UPDATE inbox SET owner = $1, epoch = $2 WHERE id = ANY($3)";
 const ADOPT: &str = "UPDATE inbox SET owner = $1, epoch = $2 WHERE state <> 'closed'";
 const OLDEST_OPEN: &str = "SELECT min(received_at) FROM inbox WHERE state <> 'closed'";
@@ -174,6 +179,17 @@ pub(crate) async fn orphans(
     most: usize,
 ) -> Result<Vec<InboxRow>, Fault> {
     conn.query(ORPHANS, &[&after.0, &limit(most)]).await?.iter().map(inbox_row).collect()
+}
+
+/// Open rows that a claim would look at, the oldest first.
+pub(crate) async fn unheld(
+    readers: &Readers,
+    fence: &Fence,
+    now: Timestamp,
+    most: usize,
+) -> Result<Vec<InboxRow>, Error> {
+    let (epoch, now, most) = (count(fence.epoch), now.as_millisecond(), limit(most));
+    readers.all(UNHELD, values![epoch now most], inbox_row).await
 }
 
 pub(crate) async fn own(conn: &Conn, fence: &Fence, rows: &[InboxRow]) -> Result<(), Fault> {

@@ -11,6 +11,7 @@ use crate::{
     conn::{Conn, values},
     error::Fault,
     inbox, outbox,
+    readers::Readers,
 };
 
 const KNOWN: &str = "SELECT owner, epoch FROM leases WHERE epoch = ANY($1)";
@@ -35,6 +36,10 @@ const SWEEP: &str = "DELETE FROM holdings
     WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.epoch = holdings.epoch)";
 const LIVE: &str = "SELECT session, channel, account, holdings.epoch FROM holdings
     JOIN leases USING (epoch)";
+/// As [`LIVE`], before the leases that are over are revoked.
+const ALIVE: &str = "SELECT session, channel, account, holdings.epoch FROM holdings
+    JOIN leases USING (epoch) WHERE epoch = $1 OR until > $2";
+const KNOWN_NOW: &str = "SELECT 1 FROM leases WHERE owner = $1 AND epoch = $2";
 
 /// What the writer asks and writes here.
 pub(crate) const WRITER: [&str; 8] =
@@ -148,12 +153,41 @@ pub(crate) async fn claim_inbox(
             break;
         }
     }
-    let (rows, lanes) = claiming.finish();
+    let (rows, holdings) = claiming.finish();
     if !rows.is_empty() {
         inbox::own(conn, &fence, &rows).await?;
     }
-    try_join_all(lanes.iter().map(|lane| put(conn, fence, lane))).await?;
+    try_join_all(holdings.iter().map(|holding| put(conn, fence, holding))).await?;
     Ok(rows)
+}
+
+/// Whether a claim would only find out that there is nothing for this holder. Asked without the lock,
+/// which every commit of every gateway waits for: most claims find nothing.
+pub(crate) async fn is_idle(
+    readers: &Readers,
+    fence: &Fence,
+    claim: &Claim,
+) -> Result<bool, Error> {
+    let (owner, epoch, now) = (node(fence.owner), count(fence.epoch), claim.now.as_millisecond());
+    let holder = values![owner epoch];
+    let (known, rows) = futures_util::join!(
+        readers.first(KNOWN_NOW, holder, |_| Ok(())),
+        inbox::unheld(readers, fence, claim.now, PAGE),
+    );
+    let rows = rows?;
+    if known?.is_none() {
+        return Ok(false);
+    }
+    if rows.is_empty() {
+        return Ok(true);
+    }
+    let whole = rows.len() < PAGE;
+    let live = readers.all(ALIVE, values![epoch now], held).await?;
+    let mut claiming = Claiming::new(fence, claim, live);
+    for row in rows {
+        claiming.offer(row);
+    }
+    Ok(whole && claiming.finish().0.is_empty())
 }
 
 /// What somebody holds, and the holder's epoch.

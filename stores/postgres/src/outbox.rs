@@ -55,6 +55,11 @@ const CLAIM: &str = columns_of!(
     ) SELECT",
     "FROM taken ORDER BY target, place, part"
 );
+/// Whether the lease is there and a claim would find nothing.
+const IDLE: &str = "SELECT EXISTS (SELECT 1 FROM leases WHERE owner = $1 AND epoch = $2)
+    AND NOT EXISTS (SELECT 1 FROM outbox WHERE state = 'pending' AND epoch <> $2 AND EXISTS (
+        SELECT 1 FROM holdings WHERE holdings.channel = outbox.channel
+        AND holdings.account = outbox.account AND holdings.epoch = $2))";
 const ADOPT: &str = "UPDATE outbox SET owner = $1, epoch = $2 WHERE state = 'pending'";
 /// Looks at the rows that were queued first only, however few of them go.
 const FORGET: &str = "DELETE FROM outbox WHERE id IN (SELECT id FROM
@@ -172,6 +177,13 @@ pub(crate) async fn claim(
 ) -> Result<Vec<OutboxRow>, Fault> {
     let (owner, epoch, most) = (node(fence.owner), count(fence.epoch), limit(most));
     conn.query(CLAIM, values![owner epoch most]).await?.iter().map(outbox_row).collect()
+}
+
+/// Whether a claim would only find out that there is nothing, asked without the lock.
+pub(crate) async fn is_idle(readers: &Readers, fence: &Fence) -> Result<bool, Error> {
+    let (owner, epoch) = (node(fence.owner), count(fence.epoch));
+    let idle = readers.first(IDLE, values![owner epoch], |row| row.value(0)).await?;
+    Ok(idle == Some(true))
 }
 
 pub(crate) async fn adopt(conn: &Conn, fence: &Fence) -> Result<(), Fault> {

@@ -118,11 +118,17 @@ impl Store for Postgres {
     }
 
     async fn claim_inbox(&self, fence: &Fence, claim: &Claim) -> Result<Vec<InboxRow>, Error> {
+        if lease::is_idle(&self.readers, fence, claim).await? {
+            return Ok(Vec::new());
+        }
         let (fence, claim) = (*fence, claim.clone());
         self.writer.run(move |conn| Box::pin(lease::claim_inbox(conn, fence, claim.clone()))).await
     }
 
     async fn claim_outbox(&self, fence: &Fence, limit: usize) -> Result<Vec<OutboxRow>, Error> {
+        if outbox::is_idle(&self.readers, fence).await? {
+            return Ok(Vec::new());
+        }
         let fence = *fence;
         self.writer.run(move |conn| Box::pin(lease::claim_outbox(conn, fence, limit))).await
     }

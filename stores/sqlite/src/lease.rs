@@ -105,13 +105,13 @@ pub(crate) fn claim_inbox(
         claiming.offer(row);
         !claiming.is_full()
     })?;
-    let (rows, lanes) = claiming.finish();
+    let (rows, holdings) = claiming.finish();
     let mut own = conn.prepare_cached(OWN_INBOX)?;
     for row in &rows {
         own.execute(params![node(fence.owner), count(fence.epoch), row.id.0.as_bytes()])?;
     }
-    for lane in lanes {
-        put_holding(conn, fence, &lane)?;
+    for holding in holdings {
+        put_holding(conn, fence, &holding)?;
     }
     Ok(rows)
 }

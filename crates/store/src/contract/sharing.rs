@@ -119,14 +119,29 @@ pub(super) async fn rows_of_a_lane_go_to_who_holds_it(world: World) {
     assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [theirs]);
 }
 
-pub(super) async fn what_nobody_looked_at_yet_goes_to_who_holds_its_account(world: World) {
+pub(super) async fn what_nobody_looked_at_yet_is_claimed_with_its_account(world: World) {
     let neighbour = join(&world, NEIGHBOUR, LEASE_MS).await;
-    let rows = [world.receive("1").await.id, left(&world, "2", "agent:main:main").await];
-    world.commit(vec![Change::Leave(rows[0])]).await;
-    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [], "nobody holds the account");
-    assert!(holds(&world, &world.fence, &account(), 1).await);
-    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [], "the other one holds it");
-    assert_eq!(claimed(&world, &world.fence, &claim(1)).await, rows);
+    let rows = [world.receive("1").await.id, world.receive("2").await.id];
+    world.commit(rows.map(Change::Leave).into()).await;
+    let one = Claim { limit: 1, ..claim(1) };
+    assert_eq!(claimed(&world, &neighbour, &one).await, rows[..1], "the oldest first");
+    assert!(!holds(&world, &world.fence, &account(), 1).await);
+    assert_eq!(
+        claimed(&world, &world.fence, &claim(1)).await,
+        [],
+        "the account is the neighbour's"
+    );
+    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, rows[1..]);
+}
+
+pub(super) async fn nothing_newer_is_claimed_before_what_nobody_looked_at(world: World) {
+    let neighbour = join(&world, NEIGHBOUR, LEASE_MS).await;
+    assert!(holds(&world, &world.fence, &account(), 0).await);
+    let first = world.receive("1").await.id;
+    world.commit(vec![Change::Leave(first)]).await;
+    let second = left(&world, "2", "agent:main:main").await;
+    assert_eq!(claimed(&world, &neighbour, &claim(1)).await, [], "it may be the same session's");
+    assert_eq!(claimed(&world, &world.fence, &claim(1)).await, [first, second]);
 }
 
 pub(super) async fn a_clients_message_that_nobody_looked_at_goes_with_its_lane(world: World) {
