@@ -345,6 +345,7 @@ impl<'a> Driver<'a> {
     /// Fires when somebody asked to stop, or the turn's time is up, which is asking as well.
     async fn stopped(&self) {
         tokio::select! {
+            biased;
             () = self.stop.token().cancelled() => {}
             () = tokio::time::sleep_until(self.deadline) => self.stop.ask(StopCause::Timeout),
         }
@@ -459,6 +460,7 @@ impl<'a> Driver<'a> {
         let span = info_span!("tool", name = %call.name, call = %call.id);
         let mut running = std::pin::pin!(tool.run(plan, &context).instrument(span));
         let output = tokio::select! {
+            biased;
             output = &mut running => output,
             () = self.stopped() => running.await,
         };

@@ -58,7 +58,7 @@ async fn keep_running(
                 error!(channel = %channel.id(), account = %channel.account(), error = %failure, hint, "gave up receiving");
                 return;
             }
-            Retry::Later => schedule.wait(attempts, u128::from(attempts)),
+            Retry::Later => schedule.wait(attempts, &(channel.id(), channel.account())),
             Retry::After(wait) => wait,
         };
         warn!(channel = %channel.id(), account = %channel.account(), error = %failure, wait_ms = wait.as_millis() as u64, "will receive again");

@@ -391,8 +391,9 @@ impl Delivery {
                 return None;
             }
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return None,
-                () = tokio::time::sleep(RetrySchedule::default().wait(attempts, 0)) => {}
+                () = tokio::time::sleep(RetrySchedule::default().wait(attempts, &())) => {}
             }
             flight = self.in_flight.begin(row.id).await.ok()?;
             match self.is_still_to_admit(&row).await {
@@ -421,8 +422,9 @@ impl Delivery {
             let _here = here;
             for attempts in 1.. {
                 tokio::select! {
+                    biased;
                     () = delivery.stopping.cancelled() => return,
-                    () = tokio::time::sleep(schedule.wait(attempts, row.id.0.as_u128())) => {}
+                    () = tokio::time::sleep(schedule.wait(attempts, &row.inbound.external_id)) => {}
                 }
                 let Ok(flight) = delivery.in_flight.begin(row.id).await else { return };
                 if delivery.is_still_to_admit(&row).await == Some(false) {

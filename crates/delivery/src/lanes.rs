@@ -318,8 +318,9 @@ impl Lanes {
             attempts += 1;
             job.resume = true;
             error!(session = %job.session, run = %job.row.run, attempts, error = %failure, "the store failed in a turn; it will go on from the log");
-            let wait = RetrySchedule::default().wait(attempts, job.row.id.0.as_u128());
+            let wait = RetrySchedule::default().wait(attempts, &job.row.inbound.external_id);
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return,
                 () = self.kill.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -52,14 +53,14 @@ impl Default for RetrySchedule {
 
 impl RetrySchedule {
     /// How long to wait after the `attempts`th failure (from 1): doubling, then spread over the
-    /// last quarter by `seed`, so that many targets do not come back at the same instant.
-    pub fn wait(&self, attempts: u32, seed: u128) -> Duration {
+    /// last quarter by who waits, so that many targets do not come back at the same instant.
+    pub fn wait(&self, attempts: u32, who: &impl Hash) -> Duration {
         let doubled =
             self.min.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(self.max);
-        let spread = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u128::from(attempts))
-            >> 32)
-            % 256;
-        doubled * 3 / 4 + doubled / 4 * u32::try_from(spread).unwrap_or(0) / 256
+        let mut hasher = DefaultHasher::new();
+        (attempts, who).hash(&mut hasher);
+        let spread = (hasher.finish() % 256) as u32;
+        doubled * 3 / 4 + doubled / 4 * spread / 256
     }
 }
 
@@ -380,7 +381,7 @@ impl Outbox {
                 row.state = dead(error.to_string(), attempts);
                 return None;
             }
-            Retry::Later => self.schedule.wait(attempts, row.id.0.as_u128()),
+            Retry::Later => self.schedule.wait(attempts, &(target, row.order, row.part)),
             Retry::After(wait) => wait,
         };
         info!(%target.channel, %target.chat, attempts, wait_ms = wait.as_millis() as u64, %error, "will send again");
@@ -431,6 +432,7 @@ impl Outbox {
             return !self.late.is_cancelled();
         }
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep_until(due) => true,
             () = self.hands.dropped(id) => true,
@@ -453,8 +455,9 @@ impl Outbox {
                 return false;
             }
             tokio::select! {
+                biased;
                 () = self.late.cancelled() => return false,
-                () = tokio::time::sleep(self.schedule.wait(attempts, 0)) => {}
+                () = tokio::time::sleep(self.schedule.wait(attempts, &())) => {}
             }
         }
     }
@@ -473,12 +476,12 @@ mod tests {
     fn waits_double_up_to_the_longest_and_are_spread() {
         let schedule = RetrySchedule::default();
         for (attempts, full_s) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (40, 60)] {
-            for seed in [0, 1, u128::MAX, 0x0199_0000_0000_7000_8000_0000_0000_1234] {
-                let wait = schedule.wait(attempts, seed);
+            for who in ["a", "b", "c", "d"] {
+                let wait = schedule.wait(attempts, &who);
                 let full = Duration::from_secs(full_s);
-                assert!(wait >= full * 3 / 4 && wait < full, "{attempts} {seed} {wait:?}");
+                assert!(wait >= full * 3 / 4 && wait < full, "{attempts} {who} {wait:?}");
             }
         }
-        assert_ne!(schedule.wait(1, 1), schedule.wait(1, 2));
+        assert_ne!(schedule.wait(1, &"a"), schedule.wait(1, &"b"));
     }
 }

@@ -91,13 +91,14 @@ impl Core {
             Origin::Operator(operator) => operator.run.clone(),
             Origin::Person { .. } => RunId::from(Uuid::now_v7().to_string()),
         };
-        let (id, trace) = self.arrivals.next();
+        let now = self.scribe.now();
+        let (id, trace) = self.arrivals.next(now);
         InboxRow {
             id,
             trace,
             inbound,
             run,
-            received_at: self.scribe.now(),
+            received_at: now,
             state: InboxState::Received,
             fence: self.fence,
         }

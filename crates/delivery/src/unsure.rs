@@ -26,7 +26,7 @@ pub(crate) async fn ask<T, F: Future<Output = Result<T, Error>>>(
         tokio::select! {
             biased;
             () = stop.cancelled() => return None,
-            () = tokio::time::sleep(RetrySchedule::default().wait(attempts, 0)) => {}
+            () = tokio::time::sleep(RetrySchedule::default().wait(attempts, &())) => {}
         }
     }
     None

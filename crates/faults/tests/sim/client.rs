@@ -22,8 +22,11 @@ pub(crate) async fn ask(world: Arc<World>, act: Act) {
     let run = RunId::from(external_id(&act));
     let dice = world.story.dice.about("client").about(&external_id(&act));
     for attempt in 0.. {
-        let door = world.crowd.door(dice.nth(attempt)).await;
+        let dice = dice.nth(attempt);
+        let door = world.crowd.door(dice).await;
         let told = async {
+            // Those who waited for the same door come one after another, in an order that the seed knows.
+            tokio::time::sleep(Duration::from_millis(dice.about("knock").within(1..5_000))).await;
             match door.delivery.submit(inbound(&world.story, &act)).await {
                 Ok(Submitted::Closed { .. }) => true,
                 Ok(_) => {
