@@ -35,8 +35,6 @@ pub(crate) struct Book {
     /// Ends of runs that some gateway's listeners did not hear.
     pub(crate) unheard: Vec<String>,
     pub(crate) counts: Counts,
-    /// Whether some wait was not from the seed, so that the same seed may give another book.
-    pub(crate) waited_by_id: bool,
 }
 
 /// How often what went wrong.
@@ -106,7 +104,6 @@ impl Book {
             totals: store.totals().await.expect(WELL),
             unheard: world.crowd.unheard(store).await,
             counts: world.counts(),
-            waited_by_id: world.waited_by_id(),
         }
     }
 

@@ -127,9 +127,6 @@ async fn live(world: &Arc<World>, gate: &Gate, place: Place, stop_at: &mut Optio
         return wish;
     }
     *stop_at = None;
-    if world.waits.is_open(place.life, world.clock.elapsed() as i64) {
-        world.waits_by_id();
-    }
     life.end().await;
     wish
 }

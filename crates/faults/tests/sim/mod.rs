@@ -14,6 +14,5 @@ pub(crate) mod platform;
 mod sick;
 pub(crate) mod story;
 mod vendor;
-mod waits;
 mod wire;
 mod world;

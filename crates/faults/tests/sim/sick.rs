@@ -18,27 +18,6 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// that was dropped before its end.
 const STILL_MAX: Duration = Duration::from_secs(2);
 
-/// What is asked by nobody's turn. Where it fails, whoever asked tries again at a time that is not
-/// spread: a process that begins is started again, admission waits in its place.
-const NOT_OF_TURNS: &[&str] = &[
-    "store.claim",
-    "store.now",
-    "store.hold",
-    "store.release",
-    "store.claim_inbox",
-    "store.claim_outbox",
-    "store.events",
-    "store.inbox",
-    "store.inbox_row",
-    "store.last_event_id",
-    "store.adopt",
-    "store.open_inbox",
-    "store.pending_outbox",
-    "store.granted",
-    "store.inbox_of",
-    "store.outbox_row",
-];
-
 /// One process's store, at each of its points.
 pub(crate) struct Sick {
     world: Arc<World>,
@@ -65,14 +44,9 @@ impl Sick {
         lock(&self.under_way).pop();
         if point.name == "store.commit" && point.detail.ends_with(" failed") && self.is_fenced() {
             self.world.crowd.was_fenced();
-            self.world.waits_by_id();
         }
-        for (what, key) in outbox_rows(point) {
-            match what {
-                "sent" => self.world.platform.marked(key),
-                "pending" => self.world.waits.kept(key),
-                _ => {}
-            }
+        for key in sent(point) {
+            self.world.platform.marked(key);
         }
     }
 
@@ -81,13 +55,6 @@ impl Sick {
         let asked = self.fence.get().map(|fence| self.world.store.commit(fence, Vec::new()));
         let answer = asked.and_then(|asked| asked.now_or_never());
         matches!(answer, Some(Err(Error::Fenced { .. })))
-    }
-
-    /// Notes what the process will know of it after so many milliseconds.
-    fn note_told(&self, point: &Point<'_>, ms: u64) {
-        for (_, key) in outbox_rows(point).filter(|(what, _)| *what == "pending") {
-            self.world.waits.told(key, self.life, (self.world.clock.elapsed() + ms) as i64);
-        }
     }
 
     fn fails(&self, point: &Point<'_>, dice: super::dice::Dice) -> bool {
@@ -103,10 +70,6 @@ impl Sick {
         if fails {
             self.world.store_failed();
         }
-        // Whoever is cut off fails so often that what waits longest is tried at times of its own.
-        if cut_off || (fails && waits_by_id(point)) {
-            self.world.waits_by_id();
-        }
         fails
     }
 
@@ -118,24 +81,10 @@ impl Sick {
     }
 }
 
-/// What a commit that succeeded did to rows of the outbox: `sent`, `pending`, and the row's id, which
-/// is the part's key as well.
-fn outbox_rows<'a>(point: &Point<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// The parts that a commit marked as sent, if it succeeded, by their ids, which are their keys as well.
+fn sent<'a>(point: &Point<'a>) -> impl Iterator<Item = &'a str> {
     let done = point.name == "store.commit" && !point.detail.ends_with(" failed");
-    point.detail.split(' ').filter(move |_| done).filter_map(|word| word.split_once('='))
-}
-
-/// Whether who is told of this failure waits for a while that is spread by a row's id, as lanes do
-/// before they run a turn again: after a question of a turn, and after a commit of a turn that was
-/// kept all the same and is refused when it is made again.
-fn waits_by_id(point: &Point<'_>) -> bool {
-    match (point.name, point.phase) {
-        ("store.commit", Phase::Before) => false,
-        ("store.commit", Phase::After) => {
-            !["deliver", "receive"].iter().any(|kind| kinds(point).contains(kind))
-        }
-        (name, _) => !NOT_OF_TURNS.contains(&name),
-    }
+    point.detail.split(' ').filter(move |_| done).filter_map(|word| word.strip_prefix("sent="))
 }
 
 /// Of which kinds the changes of a commit are.
@@ -164,9 +113,6 @@ impl Plan for Sick {
             return Action::GoOn;
         }
         let ms = dice.about("time").within(1..world.story.ills.store_ms_max);
-        if point.phase == Phase::After {
-            self.note_told(point, ms);
-        }
         Action::Delay(stopped + Duration::from_millis(ms))
     }
 }

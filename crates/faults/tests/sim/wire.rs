@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc};
 
 use async_trait::async_trait;
 use claw_channel::{Capability, Channel, Delivered, Error, Health, Inbox, TextUnit};
-use claw_domain::{AccountId, Action, ChannelId, Clock, Inbound, Outbound};
+use claw_domain::{AccountId, Action, ChannelId, Inbound, Outbound};
 use tokio_util::sync::CancellationToken;
 
 use super::{dice::Dice, gate::Gate, platform::Sent, world::World};
@@ -61,25 +61,8 @@ impl Wire {
         Ok(answer)
     }
 
-    fn wall(&self) -> i64 {
-        self.world.clock.now().as_millisecond()
-    }
-
     fn travel_ms_max(&self) -> u64 {
         TRAVEL_MS_MAX.min(self.world.story.delivery_ms_max() / 3)
-    }
-
-    /// Holds a part that comes again until its whole wait is over, if it does. Whether it was held.
-    async fn hold(&self, rest: Option<u64>) -> bool {
-        let Some(rest) = rest else { return false };
-        // Were it held for longer, the gateway would give it up.
-        let held = rest <= self.world.story.delivery_ms_max() / 2;
-        if held {
-            self.world.take(&self.gate, rest).await;
-        } else {
-            self.world.waits_by_id();
-        }
-        held
     }
 
     /// The process is stopped after its last look at its lease. When it wakes it writes, and sees
@@ -97,15 +80,12 @@ impl Wire {
     }
 
     /// A request or an answer is lost: the gateway is told, or hears nothing until it gives up.
-    async fn lose(&self, dice: Dice, key: &str, began: i64, held: bool) -> Error {
-        // Where it was held, the gateway's patience would end at a time that no seed knows.
-        if dice.about("silence").falls(300) && !held {
-            self.world.waits.lost(key, began + self.world.story.delivery_ms_max() as i64);
+    async fn lose(&self, dice: Dice) -> Error {
+        if dice.about("silence").falls(300) {
             pending::<()>().await;
         }
         let notice = NOTICE_MS_MAX.min(self.world.story.delivery_ms_max() / 3);
         self.world.take(&self.gate, dice.about("notice").within(1..notice)).await;
-        self.world.waits.lost(key, self.wall());
         lost("a part")
     }
 }
@@ -148,8 +128,6 @@ impl Channel for Wire {
         let Action::Send { text, .. } = &outbound.action else {
             return Err(Error::Unsupported { channel: "wire".into(), action: "do this" });
         };
-        let (began, elapsed) = (self.wall(), world.clock.elapsed() as i64);
-        let held = self.hold(world.waits.rest(key, self.life, elapsed, began)).await;
         let dice = world.roll("send", chat);
         if world.stops(&self.gate, dice.about("written")) {
             return Err(self.wake_and_send(chat, key, text).await);
@@ -157,10 +135,9 @@ impl Channel for Wire {
         world.pass(&self.gate, dice.about("before")).await;
         let there = dice.about("there");
         if world.fails(there, ills.network) {
-            return Err(self.lose(there, key, began, held).await);
+            return Err(self.lose(there).await);
         }
         world.take(&self.gate, there.within(1..self.travel_ms_max())).await;
-        world.waits.not_lost(key);
         let throttled = dice.about("throttled");
         if world.fails(throttled, ills.throttled) {
             let wait = std::time::Duration::from_secs(throttled.about("wait").within(1..40));
@@ -175,7 +152,7 @@ impl Channel for Wire {
         world.pass(&self.gate, dice.about("arrived")).await;
         let back = dice.about("back");
         if world.fails(back, ills.network) {
-            return Err(self.lose(back, key, began, held).await);
+            return Err(self.lose(back).await);
         }
         world.take(&self.gate, back.within(1..self.travel_ms_max())).await;
         world.pass(&self.gate, dice.about("after")).await;

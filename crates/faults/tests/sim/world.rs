@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,7 @@ use claw_store::Store;
 
 use super::{
     book::Counts, clock::MadeUpClock, crowd::Crowd, deeds::Deeds, dice::Dice, gate::Gate,
-    platform::Platform, story::Story, vendor::Vendor, waits::Waits,
+    platform::Platform, story::Story, vendor::Vendor,
 };
 
 pub(crate) struct World {
@@ -27,7 +27,6 @@ pub(crate) struct World {
     /// A folder without files: every history's workspace.
     pub(crate) workspace: Arc<PathBuf>,
     pub(crate) platform: Platform,
-    pub(crate) waits: Waits,
     pub(crate) vendor: Vendor,
     pub(crate) deeds: Deeds,
     pub(crate) crowd: Crowd,
@@ -36,7 +35,6 @@ pub(crate) struct World {
     deaths: AtomicU64,
     stops: AtomicU64,
     cuts: AtomicU64,
-    by_id: AtomicBool,
     rolls: Mutex<HashMap<(&'static str, String), Rolled>>,
 }
 
@@ -62,7 +60,6 @@ impl World {
             store_has_threads,
             workspace,
             platform: Platform::default(),
-            waits: Waits::default(),
             vendor: Vendor::default(),
             deeds: Deeds::default(),
             crowd: Crowd::default(),
@@ -71,7 +68,6 @@ impl World {
             deaths: AtomicU64::new(0),
             stops: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
-            by_id: AtomicBool::new(false),
             rolls: Mutex::default(),
         }
     }
@@ -126,8 +122,6 @@ impl World {
         let stops = self.may_begin(&self.stops, ills.stops_max) && dice.falls(ills.stop);
         if stops {
             gate.stop(self.while_of_leases(dice));
-            // Deliveries run out of time meanwhile and are made again at times of their own.
-            self.waits_by_id();
             self.stops.fetch_add(1, Ordering::Relaxed);
         }
         stops
@@ -167,16 +161,6 @@ impl World {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
         gate.alive().await;
-    }
-
-    /// Notes that somebody will wait for a while whose length comes from a row's id. Ids are not
-    /// seeded, so from here on the same seed may give another history.
-    pub(crate) fn waits_by_id(&self) {
-        self.by_id.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn waited_by_id(&self) -> bool {
-        self.by_id.load(Ordering::Relaxed)
     }
 
     /// Notes that a call of the store fails.
