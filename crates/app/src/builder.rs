@@ -221,7 +221,6 @@ impl Running {
         }
         let drain = async {
             let ended = engine.until_lost(&stop).await;
-            info!("stopping");
             stop.cancel();
             let grace = if ended == Ended::Lost { Duration::ZERO } else { DRAIN };
             engine.delivery.shutdown(grace).await;

@@ -279,6 +279,7 @@ impl Delivery {
     pub async fn shutdown(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.stopping.cancel();
+        info!("stopping");
         self.lanes.closed(grace).await;
         if self.core.sharing.is_some()
             && let Err(error) = self.core.outbox.claim().await
