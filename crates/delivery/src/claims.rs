@@ -107,10 +107,8 @@ impl Delivery {
         if rows.is_empty() {
             return Ok(());
         }
-        for row in &rows {
-            if let InboxState::Admitted { session, .. } = &row.state {
-                sharing.was_left(session);
-            }
+        for session in rows.iter().filter_map(InboxRow::lane) {
+            sharing.was_left(session);
         }
         let leave = rows.iter().map(|row| Change::Leave(row.id)).collect();
         sharing.unsure.store(true, Ordering::SeqCst);

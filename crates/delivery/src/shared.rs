@@ -74,15 +74,14 @@ impl Core {
         read(&self.accounts.load().router)
     }
 
-    /// The session that a row goes to if it is let in.
+    /// The session that a fresh row goes to if it is let in.
     pub(crate) fn session_of(&self, row: &InboxRow) -> SessionKey {
         let inbound = &row.inbound;
-        match (row.lane(), &inbound.origin) {
-            (None, Origin::Person { sender, address }) => self.with_router(|router| {
+        match &inbound.origin {
+            Origin::Person { sender, address } => self.with_router(|router| {
                 router.route(&inbound.channel, &inbound.account, sender, address).session
             }),
-            (Some(session), _) => session.clone(),
-            (None, Origin::Operator(operator)) => operator.session.clone(),
+            Origin::Operator(operator) => operator.session.clone(),
         }
     }
 

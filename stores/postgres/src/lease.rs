@@ -34,10 +34,8 @@ const RELEASE: &str = "DELETE FROM holdings WHERE name = ANY($1) AND epoch = $2"
 /// Holdings of leases that are gone are free, so they need no row.
 const SWEEP: &str = "DELETE FROM holdings
     WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.epoch = holdings.epoch)";
+/// What is held by the holder with this epoch, and by those who live at this time.
 const LIVE: &str = "SELECT session, channel, account, holdings.epoch FROM holdings
-    JOIN leases USING (epoch)";
-/// As [`LIVE`], before the leases that are over are revoked.
-const ALIVE: &str = "SELECT session, channel, account, holdings.epoch FROM holdings
     JOIN leases USING (epoch) WHERE epoch = $1 OR until > $2";
 const KNOWN_NOW: &str = "SELECT 1 FROM leases WHERE owner = $1 AND epoch = $2";
 
@@ -129,12 +127,12 @@ pub(crate) async fn claim_inbox(
     claim: Claim,
 ) -> Result<Vec<InboxRow>, Fault> {
     let (now, epoch) = (claim.now.as_millisecond(), count(fence.epoch));
-    let over = values![now epoch];
+    let (over, alive) = (values![now epoch], values![epoch now]);
     let (fenced, revoked, swept, live) = futures_util::join!(
         check(conn, &fence),
         conn.execute(REVOKE, over),
         conn.execute(SWEEP, &[]),
-        conn.query(LIVE, &[]),
+        conn.query(LIVE, alive),
     );
     fenced?;
     revoked?;
@@ -182,7 +180,7 @@ pub(crate) async fn is_idle(
         return Ok(true);
     }
     let whole = rows.len() < PAGE;
-    let live = readers.all(ALIVE, values![epoch now], held).await?;
+    let live = readers.all(LIVE, values![epoch now], held).await?;
     let mut claiming = Claiming::new(fence, claim, live);
     for row in rows {
         claiming.offer(row);
